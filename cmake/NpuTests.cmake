@@ -1,6 +1,5 @@
 # npu_test(NAME FOLDER LIBRARIES...): one GoogleTest program from all sources of a folder of tests/.
 # A folder without sources gets none.
-find_package(GTest REQUIRED)
 
 function(npu_test name folder)
   npu_glob(sources ${PROJECT_SOURCE_DIR}/tests/${folder}/*.cpp)

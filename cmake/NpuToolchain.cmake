@@ -49,11 +49,16 @@ macro(npu_glob variable)
   file(GLOB_RECURSE ${variable} CONFIGURE_DEPENDS ${ARGN})
 endmacro()
 
+# npu_rpath(TARGET PATHS...): where a library of the package looks for others, in place as installed.
+function(npu_rpath target)
+  set_target_properties(${target} PROPERTIES BUILD_WITH_INSTALL_RPATH ON INSTALL_RPATH "${ARGN}")
+endfunction()
+
 # npu_shared_library(NAME SOURCES): a library in the package's lib folder.
 function(npu_shared_library name)
   add_library(${name} SHARED ${ARGN})
-  set_target_properties(
-    ${name} PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${NPU_LIBRARY_DIR} SKIP_BUILD_RPATH ON)
-  target_link_options(${name} PRIVATE "LINKER:-rpath,$ORIGIN" "LINKER:-z,defs")
+  set_target_properties(${name} PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${NPU_LIBRARY_DIR})
+  npu_rpath(${name} "$ORIGIN")
+  target_link_options(${name} PRIVATE "LINKER:-z,defs")
   target_include_directories(${name} PUBLIC ${PROJECT_SOURCE_DIR})
 endfunction()
