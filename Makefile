@@ -1,0 +1,122 @@
+# `make demo` and `make test` do everything that they need themselves. `make help` lists the rest.
+
+PYTHON ?= python3
+JOBS ?= $(shell nproc)
+# Where the default package index would bring PyTorch's CUDA build: the index of the CPU builds.
+TORCH_INDEX_URL ?=
+PYTEST_FLAGS ?= -q -n $(JOBS)
+
+VENV := .venv
+PY := $(VENV)/bin/python
+BUILD := build
+SANITIZE_BUILD := build-sanitize
+
+DEBIAN_PACKAGES := g++ git cmake ninja-build ccache mold python3-dev python3-venv \
+	libfmt-dev libgtest-dev libsleef-dev libtomlplusplus-dev libxsmm-dev nlohmann-json3-dev
+
+CPP_FILES = git ls-files '*.h' '*.cpp' '*.c'
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+.PHONY: help setup packages build demo test test-all test-cpp test-python test-python-all \
+	test-sanitize lint format bench clean distclean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
+
+# Set-up ------------------------------------------------------------------------------------------
+
+setup: packages $(VENV)/.package ## install Debian packages and make .venv with pinned packages
+
+packages:
+	@command -v dpkg-query > /dev/null || { \
+	  echo "Not a Debian system; please install: $(DEBIAN_PACKAGES)"; exit 0; }; \
+	missing=; for p in $(DEBIAN_PACKAGES); do case " $$(echo $(INSTALLED)) " in \
+	  *" $$p "*) ;; *) missing="$$missing $$p" ;; esac; done; \
+	if [ -n "$$missing" ]; then \
+	  echo "Installing Debian packages:$$missing"; \
+	  sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	  $$sudo apt-get update -qq; \
+	  $$sudo env DEBIAN_FRONTEND=noninteractive \
+	    apt-get install -y -qq --no-install-recommends $$missing; \
+	fi
+
+INSTALLED = $(shell dpkg-query -W -f '$${db:Status-Status} $${Package}\n' $(DEBIAN_PACKAGES) \
+	2> /dev/null | sed -n 's/^installed //p')
+
+$(VENV)/.requirements: requirements.txt requirements-dev.txt | packages
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "npu_torch needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "Installing Python packages into $(VENV)"
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install -q "$$(grep '^pip==' requirements-dev.txt)"
+	$(if $(TORCH_INDEX_URL),$(PY) -m pip install -q --index-url $(TORCH_INDEX_URL) \
+	  "$$(grep '^torch==' requirements.txt)")
+	$(PY) -m pip install -q -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/.package: pyproject.toml $(VENV)/.requirements
+	$(PY) -m pip install -q -e . --no-build-isolation --no-deps
+	@touch $@
+
+# Build -------------------------------------------------------------------------------------------
+
+$(BUILD)/build.ninja: | setup
+	cmake -S . -B $(BUILD) -G Ninja -DPython3_EXECUTABLE=$(CURDIR)/$(PY)
+
+build: setup $(BUILD)/build.ninja ## compile the machine, the SDK, the backend and their tests
+	@ninja -C $(BUILD) -j$(JOBS)
+
+# Use ---------------------------------------------------------------------------------------------
+
+demo: build ## a small Llama writes text on the simulated NPU
+	@$(VENV)/bin/npu-torch demo
+
+bench: build ## wall time beside the CPU's
+	@$(PY) benchmarks/run.py
+
+# Checks ------------------------------------------------------------------------------------------
+
+test: build ## lint, C++ suites and a sample of the Python suites
+	@$(MAKE) lint
+	@$(MAKE) test-cpp
+	@$(MAKE) test-python
+
+test-all: build ## everything, the slow tests too
+	@$(MAKE) lint
+	@$(MAKE) test-cpp
+	@$(MAKE) test-python-all
+
+test-cpp: build ## C++ suites: machine, SDK, C API conformance, backend
+	@ctest --test-dir $(BUILD) --output-on-failure -j$(JOBS)
+
+test-python: build ## Python suites without those marked slow
+	@$(PY) -m pytest tests/python $(PYTEST_FLAGS)
+
+test-python-all: build
+	@$(PY) -m pytest tests/python $(PYTEST_FLAGS) -m "not serving"
+
+test-sanitize: packages ## C++ suites under the address and undefined-behaviour sanitizers
+	@test -f $(SANITIZE_BUILD)/build.ninja || cmake -S . -B $(SANITIZE_BUILD) -G Ninja \
+	  -DNPU_SANITIZE=ON -DCMAKE_CXX_FLAGS_RELWITHDEBINFO="-O1 -g1"
+	@ninja -C $(SANITIZE_BUILD) -j$(JOBS)
+	@ctest --test-dir $(SANITIZE_BUILD) --output-on-failure -j$(JOBS)
+
+lint: setup ## clang-format, ruff and mypy, changing nothing
+	@$(CPP_FILES) | xargs -r -n 32 -P $(JOBS) $(VENV)/bin/clang-format --dry-run -Werror
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+
+format: setup ## format C++ and Python sources in place
+	@$(CPP_FILES) | xargs -r -n 32 -P $(JOBS) $(VENV)/bin/clang-format -i
+	@$(VENV)/bin/ruff check --fix -q . || true
+	@$(VENV)/bin/ruff format -q .
+
+clean: ## remove what the build made
+	rm -rf $(BUILD) $(SANITIZE_BUILD) python/npu_torch/lib python/npu_torch/_C*.so
+
+distclean: clean ## and the virtual environment
+	rm -rf $(VENV) python/*.egg-info .mypy_cache .ruff_cache .pytest_cache
