@@ -1,0 +1,94 @@
+// The machine as data: one TOML file describes a chip.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sim/isa/dtype.h"
+
+namespace npu::sim {
+
+struct Machine {
+  std::string name;
+  double clock_ghz = 0;
+
+  struct Core {
+    int count = 0;
+    int scratchpad_kib = 0;
+    int queue_depth = 0;  // instructions waiting in each engine's queue
+  } core;
+
+  // Weight-stationary array. `rate_*`: multiply-accumulates a cell does in one cycle.
+  struct Matrix {
+    int rows = 0;
+    int cols = 0;
+    bool preload = true;  // next weights load while the current ones stream
+    double rate_16bit = 1;
+    double rate_8bit = 2;
+    double rate_fp32 = 0.125;
+    double rate_64bit = 0.015625;  // fp64 and the wide integers
+  } matrix;
+
+  // Lanes count fp32 elements a cycle; 16-bit types run at twice, 8-bit at four times that, 64-bit
+  // integers at half, fp64 at `rate_fp64`.
+  struct Vector {
+    int lanes = 0;
+    int special_lanes = 0;
+    double rate_fp64 = 0.125;
+    int latency_cycles = 0;  // from issue to the first result
+  } vector;
+
+  struct Dma {
+    int load_queues = 0;  // a core
+    int store_queues = 0;
+    int bytes_per_cycle = 0;  // a queue
+    int setup_cycles = 0;     // a descriptor
+    int burst_bytes = 0;      // smallest transfer: shorter contiguous runs are rounded up
+  } dma;
+
+  struct Noc {
+    int bytes_per_cycle = 0;  // a core
+  } noc;
+
+  struct Hbm {
+    double capacity_gib = 0;
+    int channels = 0;
+    double bandwidth_gbps = 0;  // decimal GB/s of the whole device
+    double latency_ns = 0;
+    int row_bytes = 0;  // allocations start on a row
+  } hbm;
+
+  struct Host {
+    double launch_ns = 0;
+    double link_gbps = 0;  // decimal GB/s
+    double link_latency_ns = 0;
+  } host;
+
+  int64_t capacity_bytes() const;
+  int64_t scratchpad_bytes() const;
+  double hbm_bytes_per_cycle() const;
+  double cycles_to_ns(double cycles) const { return cycles / clock_ghz; }
+  // Multiply-accumulates a cell and cycle for operands of this type.
+  double matrix_rate(DType type) const;
+
+  bool operator==(const Machine&) const = default;
+};
+
+// `text` in TOML; `origin` names it in messages. Throws MachineError (kMachineFile) that names file,
+// key and allowed range for unknown keys, missing keys and impossible values.
+Machine parse_machine(std::string_view text, std::string_view origin);
+
+// A preset's name ("n1") or a path to a file.
+Machine load_machine(std::string_view preset_or_path);
+
+std::vector<std::string> preset_names();
+
+// The file's text with every key written out, for `npu-torch info` and copies to edit.
+std::string to_toml(const Machine& machine);
+
+// "hbm.bandwidth_gbps=1200" or "hbm.bandwidth_gbps=x0.5". Checked like a file's value.
+void apply_override(Machine& machine, std::string_view assignment);
+
+}  // namespace npu::sim

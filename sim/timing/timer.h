@@ -1,0 +1,53 @@
+// Says how long a launch takes on the machine, and why. Never touches tensor data; scalar loads
+// read their integers from the launch's buffers.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "sim/exec/launch.h"
+
+namespace npu::sim {
+
+enum class Resource : uint8_t { matrix, vector, load, store, scalar };
+inline constexpr int kResourceCount = 5;
+std::string_view name(Resource resource);
+
+struct Timing {
+  uint64_t cycles = 0;
+  Counters counters;
+  // Summed over cores, in cycles: work done, and waiting between launch start and launch end.
+  std::array<uint64_t, kResourceCount> busy = {};
+  std::array<uint64_t, kResourceCount> stall = {};
+  double hbm_busy_cycles = 0;  // cycles that the memory needs for these bytes at full bandwidth
+  // "matrix", "vector", "memory", "dma" or "latency": whichever the launch spent most of its
+  // cycles on, "latency" where none exceeds half of them.
+  std::string_view bound_by() const;
+
+  double device_ns(const Machine& machine) const { return machine.cycles_to_ns(double(cycles)); }
+  double matrix_utilization(const Machine& machine) const;  // useful MACs over 16-bit peak
+  double hbm_utilization(const Machine& machine) const;     // bytes over peak bandwidth
+};
+
+class Timer {
+ public:
+  explicit Timer(const Machine& machine);
+  ~Timer();
+  Timer(const Timer&) = delete;
+  Timer& operator=(const Timer&) = delete;
+
+  // Remembers answers by program, grid and the arguments that steer (integers, reals, and each
+  // pointer's offset in its allocation), except for programs with scalar loads.
+  const Timing& time(const Launch& launch);
+
+  // The same without the memory of answers.
+  Timing simulate(const Launch& launch) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace npu::sim
