@@ -1,0 +1,57 @@
+// What operands each opcode takes, in the order in which the text form writes them. The verifier,
+// the assembler and the disassembler all follow this one table.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "sim/isa/program.h"
+
+namespace npu::sim {
+
+enum class Role : uint8_t {
+  kDst,          // tile dst
+  kDst2,         // tile dst2
+  kTile,         // tile src[index]
+  kIndexTile,    // tile src[index], of an integer type
+  kTileOrValue,  // tile src[index], or scalar s[index]
+  kRegister,     // register s[index], written
+  kInteger,      // scalar s[index]
+  kReal,         // scalar s[index]
+  kValue,        // scalar s[index]: real or integer as the instruction's elements are
+  kAny,          // scalar s[index] of either kind
+  kOptional,     // integer s[index], or nothing
+  kShape,        // integers s[index] and s[index + 1], written (rows, cols)
+  kMemory,       // pointer argument `buffer` and an integer element offset s[index]: x[r0]
+  kAccess,       // sizes and strides of a DMA: (rows | columns):(row strides | column strides)
+};
+
+struct Operand {
+  Role role;
+  uint8_t index = 0;
+};
+
+struct Form {
+  uint8_t flags = 0;   // those that the opcode takes
+  bool dtype = false;  // the mnemonic names an element type
+  std::span<const Operand> operands;
+};
+
+// Scalar functions and the vector families differ by function, hence the second argument.
+Form form_of(Opcode op, uint8_t fn);
+
+struct FlagName {
+  uint8_t flag;
+  std::string_view suffix;  // of the mnemonic, without the dot
+};
+// In the order in which a mnemonic carries them.
+std::span<const FlagName> flag_names();
+
+// Do the instruction's kValue operands hold reals? They do as soon as one tile is floating.
+bool takes_reals(const Program& program, const Instruction& instruction);
+
+// Is the name kept for something else in the text form: r0 to r63, inf, nan?
+bool is_reserved_name(std::string_view name);
+
+}  // namespace npu::sim
