@@ -59,7 +59,7 @@ class Value {
   friend Value operator+(const Value& a, const Value& b);
   friend Value operator-(const Value& a, const Value& b);
   friend Value operator*(const Value& a, const Value& b);
-  friend Value operator/(const Value& a, const Value& b);  // integers: floor
+  friend Value operator/(const Value& a, const Value& b);  // integers: truncates, as % does
   friend Value operator%(const Value& a, const Value& b);
   friend Value operator<(const Value& a, const Value& b);
   friend Value operator<=(const Value& a, const Value& b);
@@ -79,8 +79,8 @@ struct Tile {
   int64_t capacity = 0;
 };
 
-// A source of a vector instruction: a tile or a scalar. Real computation wants real scalars (write
-// 1.0, or to_real()), integer computation integers.
+// A source of a vector instruction: a tile or a scalar. Real computation wants real scalars,
+// integer computation integers; constants become what is wanted, others need to_real().
 class Operand {
  public:
   Operand(const Tile& tile) : tile_(tile.id), value_(0) {}  // NOLINT
@@ -211,9 +211,16 @@ class Builder {
   static Value arithmetic(ScalarFn integer, ScalarFn real, const Value& a, const Value& b);
   sim::Slot slot(const Value& value);
   Value allocate_register(bool real);
+  Value named_slot(sim::Slot slot, bool real);
+  // A constant as the kind of number that the instruction wants.
+  Value typed_value(const Value& value, bool real) const;
   sim::Instruction& emit(sim::Opcode op);
   void set_dma(sim::Instruction& inst, Pointer pointer, const Value& offset, const Region& region);
-  void set_source(sim::Instruction& inst, int index, const Operand& operand);
+  void elementwise(sim::Opcode op, uint8_t fn, const Tile& dst,
+                   std::initializer_list<const Operand*> operands);
+  sim::Instruction& emit_vector(sim::Opcode op, uint8_t fn, const Tile& dst,
+                                std::initializer_list<sim::TileId> sources,
+                                std::initializer_list<Value> values);
 
   sim::Machine machine_;
   sim::Program program_;

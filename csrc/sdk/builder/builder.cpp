@@ -1,0 +1,601 @@
+#include "csrc/sdk/builder/builder.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <optional>
+#include <utility>
+
+#include "sim/error.h"
+
+namespace npu::sdk {
+namespace {
+
+using sim::Constant;
+using sim::ErrorKind;
+using sim::Instruction;
+using sim::MachineError;
+using sim::Opcode;
+using sim::Slot;
+
+double as_real(int64_t bits) { return std::bit_cast<double>(bits); }
+int64_t as_bits(double value) { return std::bit_cast<int64_t>(value); }
+
+bool takes_reals(ScalarFn fn) {
+  switch (fn) {
+    case ScalarFn::fadd:
+    case ScalarFn::fsub:
+    case ScalarFn::fmul:
+    case ScalarFn::fdiv:
+    case ScalarFn::fmin:
+    case ScalarFn::fmax:
+    case ScalarFn::flt:
+    case ScalarFn::fsqrt:
+    case ScalarFn::f2i:
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool gives_real(ScalarFn fn) {
+  return (takes_reals(fn) && fn != ScalarFn::flt && fn != ScalarFn::f2i) || fn == ScalarFn::i2f;
+}
+
+// What the machine would compute from two constants; nothing where it would fail.
+std::optional<int64_t> fold(ScalarFn fn, int64_t a, int64_t b) {
+  const auto ua = static_cast<uint64_t>(a);
+  const auto ub = static_cast<uint64_t>(b);
+  switch (fn) {
+    case ScalarFn::add:
+      return static_cast<int64_t>(ua + ub);
+    case ScalarFn::sub:
+      return static_cast<int64_t>(ua - ub);
+    case ScalarFn::mul:
+      return static_cast<int64_t>(ua * ub);
+    case ScalarFn::div:
+      if (b == 0 || b == -1) return std::nullopt;
+      return a / b;
+    case ScalarFn::mod:
+      if (b == 0 || b == -1) return std::nullopt;
+      return a % b;
+    case ScalarFn::min:
+      return std::min(a, b);
+    case ScalarFn::max:
+      return std::max(a, b);
+    case ScalarFn::and_:
+      return a & b;
+    case ScalarFn::or_:
+      return a | b;
+    case ScalarFn::xor_:
+      return a ^ b;
+    case ScalarFn::lt:
+      return a < b;
+    case ScalarFn::le:
+      return a <= b;
+    case ScalarFn::eq:
+      return a == b;
+    case ScalarFn::ne:
+      return a != b;
+    case ScalarFn::fadd:
+      return as_bits(as_real(a) + as_real(b));
+    case ScalarFn::fsub:
+      return as_bits(as_real(a) - as_real(b));
+    case ScalarFn::fmul:
+      return as_bits(as_real(a) * as_real(b));
+    case ScalarFn::fdiv:
+      return as_bits(as_real(a) / as_real(b));
+    case ScalarFn::fmin:
+      return as_bits(std::fmin(as_real(a), as_real(b)));
+    case ScalarFn::fmax:
+      return as_bits(std::fmax(as_real(a), as_real(b)));
+    case ScalarFn::flt:
+      return as_real(a) < as_real(b);
+    case ScalarFn::fsqrt:
+      return as_bits(std::sqrt(as_real(a)));
+    case ScalarFn::i2f:
+      return as_bits(static_cast<double>(a));
+    default:
+      return std::nullopt;
+  }
+}
+
+}  // namespace
+
+// ---- Values -------------------------------------------------------------------------------------
+
+struct Value::Register {
+  Register(Builder* builder, int number) : builder(builder), number(number) {}
+  Register(const Register&) = delete;
+  Register& operator=(const Register&) = delete;
+  ~Register() { builder->registers_used_[static_cast<size_t>(number)] = false; }
+
+  Builder* builder;
+  int number;
+  bool variable = false;  // set() may change it: arithmetic must not hand out the register itself
+};
+
+Value::Value(int constant) : Value(static_cast<int64_t>(constant)) {}
+Value::Value(int64_t constant) : bits_(constant) {}
+Value::Value(double constant) : real_(true), bits_(as_bits(constant)) {}
+
+bool Value::is_constant() const { return kind_ == Kind::constant; }
+bool Value::is_real() const { return real_; }
+
+Value Builder::allocate_register(bool real) {
+  const auto free = std::find(registers_used_.begin(), registers_used_.end(), false);
+  if (free == registers_used_.end()) {
+    throw MachineError(
+        ErrorKind::kAssembly,
+        fmt::format("kernel '{}': more than {} registers are in use at instruction {}",
+                    program_.name, sim::kRegisterCount, program_.code.size()));
+  }
+  *free = true;
+  const auto number = static_cast<int>(free - registers_used_.begin());
+  Value value(0);
+  value.kind_ = Value::Kind::slot;
+  value.real_ = real;
+  value.bits_ = number;
+  value.register_ = std::make_shared<Value::Register>(this, number);
+  value.builder_ = this;
+  return value;
+}
+
+Slot Builder::slot(const Value& value) {
+  if (!value.is_constant()) return static_cast<Slot>(value.bits_);
+  const Constant constant{value.real_, value.bits_};
+  auto& constants = program_.constants;
+  const auto found = std::find(constants.begin(), constants.end(), constant);
+  const auto number = found - constants.begin();
+  if (found == constants.end()) constants.push_back(constant);
+  return static_cast<Slot>(sim::kConstantSlot + number);
+}
+
+Value Builder::named_slot(Slot slot, bool real) {
+  Value value(0);
+  value.kind_ = Value::Kind::slot;
+  value.real_ = real;
+  value.bits_ = slot;
+  value.builder_ = this;
+  return value;
+}
+
+Value Builder::scalar(ScalarFn fn, const Value& a, const Value& b) {
+  const int operands = sim::scalar_operands(fn);
+  if (a.is_constant() && b.is_constant()) {
+    if (const auto bits = fold(fn, a.bits_, b.bits_)) {
+      return gives_real(fn) ? Value(as_real(*bits)) : Value(*bits);
+    }
+  }
+  Value result = allocate_register(fn == ScalarFn::mov ? a.real_ : gives_real(fn));
+  Instruction& inst = emit(Opcode::s_alu);
+  inst.fn = static_cast<uint8_t>(fn);
+  inst.s[0] = slot(result);
+  inst.s[1] = slot(a);
+  if (operands == 2) inst.s[2] = slot(b);
+  return result;
+}
+
+Value Builder::arithmetic(ScalarFn integer, ScalarFn real, const Value& a, const Value& b) {
+  Builder* builder = a.is_constant() ? b.builder_ : a.builder_;
+  const bool reals = a.real_ || b.real_;
+  const ScalarFn fn = reals ? real : integer;
+  const auto convert = [&](const Value& value) {
+    if (!reals || value.real_) return value;
+    if (value.is_constant()) return Value(static_cast<double>(value.bits_));
+    return builder->to_real(value);
+  };
+  const Value x = convert(a);
+  const Value y = convert(b);
+  if (builder == nullptr) {
+    if (const auto bits = fold(fn, x.bits_, y.bits_)) {
+      return gives_real(fn) ? Value(as_real(*bits)) : Value(*bits);
+    }
+    throw MachineError(ErrorKind::kAssembly, "arithmetic on constants that has no result");
+  }
+  const auto is = [](const Value& value, int64_t number) {
+    return value.is_constant() && !value.real_ && value.bits_ == number;
+  };
+  const auto stable = [](const Value& value) {
+    return value.register_ == nullptr || !value.register_->variable;
+  };
+  if ((fn == ScalarFn::add || fn == ScalarFn::sub) && is(y, 0) && stable(x)) return x;
+  if (fn == ScalarFn::add && is(x, 0) && stable(y)) return y;
+  if (fn == ScalarFn::mul && (is(x, 0) || is(y, 0))) return 0;
+  if ((fn == ScalarFn::mul || fn == ScalarFn::div) && is(y, 1) && stable(x)) return x;
+  if (fn == ScalarFn::mul && is(x, 1) && stable(y)) return y;
+  return builder->scalar(fn, x, y);
+}
+
+Value operator+(const Value& a, const Value& b) {
+  return Builder::arithmetic(ScalarFn::add, ScalarFn::fadd, a, b);
+}
+Value operator-(const Value& a, const Value& b) {
+  return Builder::arithmetic(ScalarFn::sub, ScalarFn::fsub, a, b);
+}
+Value operator*(const Value& a, const Value& b) {
+  return Builder::arithmetic(ScalarFn::mul, ScalarFn::fmul, a, b);
+}
+Value operator/(const Value& a, const Value& b) {
+  return Builder::arithmetic(ScalarFn::div, ScalarFn::fdiv, a, b);
+}
+Value operator%(const Value& a, const Value& b) {
+  if (a.real_ || b.real_) {
+    throw MachineError(ErrorKind::kAssembly, "the remainder of real scalars does not exist");
+  }
+  return Builder::arithmetic(ScalarFn::mod, ScalarFn::mod, a, b);
+}
+Value operator<(const Value& a, const Value& b) {
+  return Builder::arithmetic(ScalarFn::lt, ScalarFn::flt, a, b);
+}
+// The machine compares reals by `less` alone; the others are made from it.
+Value operator<=(const Value& a, const Value& b) {
+  if (a.real_ || b.real_) return (b < a) == Value(0);
+  return Builder::arithmetic(ScalarFn::le, ScalarFn::le, a, b);
+}
+Value operator==(const Value& a, const Value& b) {
+  if (a.real_ || b.real_) return (a != b) == Value(0);
+  return Builder::arithmetic(ScalarFn::eq, ScalarFn::eq, a, b);
+}
+Value operator!=(const Value& a, const Value& b) {
+  if (a.real_ || b.real_) return (a < b) | (b < a);
+  return Builder::arithmetic(ScalarFn::ne, ScalarFn::ne, a, b);
+}
+Value operator&(const Value& a, const Value& b) {
+  return Builder::arithmetic(ScalarFn::and_, ScalarFn::and_, a, b);
+}
+Value operator|(const Value& a, const Value& b) {
+  return Builder::arithmetic(ScalarFn::or_, ScalarFn::or_, a, b);
+}
+
+// ---- Declarations -------------------------------------------------------------------------------
+
+Builder::Builder(std::string name, const sim::Machine& machine)
+    : machine_(machine), registers_used_(sim::kRegisterCount, false) {
+  program_.name = std::move(name);
+}
+
+Builder::~Builder() = default;
+
+Pointer Builder::pointer(std::string name) {
+  program_.args.push_back({std::move(name), sim::ArgKind::pointer});
+  return {static_cast<uint8_t>(program_.args.size() - 1)};
+}
+
+Value Builder::integer(std::string name) {
+  program_.args.push_back({std::move(name), sim::ArgKind::integer});
+  return named_slot(static_cast<Slot>(sim::kArgSlot + program_.args.size() - 1), false);
+}
+
+Value Builder::real(std::string name) {
+  program_.args.push_back({std::move(name), sim::ArgKind::real});
+  return named_slot(static_cast<Slot>(sim::kArgSlot + program_.args.size() - 1), true);
+}
+
+Tile Builder::tile(std::string name, DType dtype, int64_t capacity, int buffers) {
+  program_.tiles.push_back({std::move(name), dtype, capacity, buffers});
+  return {static_cast<sim::TileId>(program_.tiles.size() - 1), dtype, capacity};
+}
+
+int64_t Builder::scratchpad_left() const {
+  int64_t left = machine_.scratchpad_bytes();
+  for (const sim::TileDecl& tile : program_.tiles) left -= sim::buffer_bytes(tile) * tile.buffers;
+  return left;
+}
+
+// ---- Scalars ------------------------------------------------------------------------------------
+
+Value Builder::pid() { return named_slot(sim::kPidSlot, false); }
+Value Builder::grid() { return named_slot(sim::kGridSlot, false); }
+
+Value Builder::min(const Value& a, const Value& b) {
+  return arithmetic(ScalarFn::min, ScalarFn::fmin, a, b);
+}
+Value Builder::max(const Value& a, const Value& b) {
+  return arithmetic(ScalarFn::max, ScalarFn::fmax, a, b);
+}
+Value Builder::ceil_div(const Value& a, const Value& b) { return (a + (b - 1)) / b; }
+
+Value Builder::select(const Value& condition, const Value& a, const Value& b) {
+  if (condition.is_constant()) return condition.bits_ != 0 ? a : b;
+  const bool reals = a.real_ || b.real_;
+  const Value x = reals ? to_real(a) : a;
+  const Value y = reals ? to_real(b) : b;
+  Value result = allocate_register(reals);
+  Instruction& inst = emit(Opcode::s_select);
+  inst.s[0] = slot(result);
+  inst.s[1] = slot(condition);
+  inst.s[2] = slot(x);
+  inst.s[3] = slot(y);
+  return result;
+}
+
+Value Builder::to_real(const Value& integer) {
+  return integer.real_ ? integer : scalar(ScalarFn::i2f, integer);
+}
+
+Value Builder::load_scalar(Pointer pointer, const Value& offset, DType dtype) {
+  Value result = allocate_register(sim::is_float(dtype));
+  Instruction& inst = emit(Opcode::s_load);
+  inst.dtype = dtype;
+  inst.buffer = pointer.index;
+  inst.s[0] = slot(result);
+  inst.s[1] = slot(offset);
+  return result;
+}
+
+Value Builder::variable(const Value& initial) {
+  Value result = allocate_register(initial.real_);
+  result.register_->variable = true;
+  set(result, initial);
+  return result;
+}
+
+void Builder::set(const Value& variable, const Value& value) {
+  if (variable.register_ == nullptr || !variable.register_->variable) {
+    throw MachineError(ErrorKind::kAssembly,
+                       fmt::format("kernel '{}': set() of what is no variable", program_.name));
+  }
+  const Value converted = variable.real_ ? to_real(value) : value;
+  if (converted.real_ != variable.real_) {
+    throw MachineError(
+        ErrorKind::kAssembly,
+        fmt::format("kernel '{}': an integer variable is set to a real number", program_.name));
+  }
+  Instruction& inst = emit(Opcode::s_alu);
+  inst.fn = static_cast<uint8_t>(ScalarFn::mov);
+  inst.s[0] = slot(variable);
+  inst.s[1] = slot(converted);
+}
+
+// ---- Control flow -------------------------------------------------------------------------------
+
+void Builder::loop(const Value& count, const std::function<void(Value)>& body) {
+  const Value counter = allocate_register(false);
+  Instruction& inst = emit(Opcode::loop);
+  inst.s[0] = slot(counter);
+  inst.s[1] = slot(count);
+  body(counter);
+  emit(Opcode::endloop);
+}
+
+void Builder::if_(const Value& condition, const std::function<void()>& then,
+                  const std::function<void()>& otherwise) {
+  if (condition.is_constant()) {
+    if (condition.bits_ != 0) {
+      then();
+    } else if (otherwise) {
+      otherwise();
+    }
+    return;
+  }
+  emit(Opcode::if_).s[0] = slot(condition);
+  then();
+  if (otherwise) {
+    emit(Opcode::else_);
+    otherwise();
+  }
+  emit(Opcode::endif);
+}
+
+void Builder::break_if(const Value& condition) { emit(Opcode::break_if).s[0] = slot(condition); }
+
+void Builder::exit() { emit(Opcode::exit); }
+
+// ---- DMA ----------------------------------------------------------------------------------------
+
+Instruction& Builder::emit(Opcode op) {
+  program_.code.emplace_back().op = op;
+  return program_.code.back();
+}
+
+void Builder::set_dma(Instruction& inst, Pointer pointer, const Value& offset,
+                      const Region& region) {
+  const size_t dims = region.rows.size() + region.cols.size();
+  if (dims > sim::kMaxDims) {
+    throw MachineError(ErrorKind::kAssembly,
+                       fmt::format("kernel '{}': a DMA of {} dimensions, allowed are {}",
+                                   program_.name, dims, sim::kMaxDims));
+  }
+  inst.buffer = pointer.index;
+  inst.ndim = static_cast<uint8_t>(dims);
+  inst.row_dims = static_cast<uint8_t>(region.rows.size());
+  inst.s[sim::kDmaOffset] = slot(offset);
+  int i = 0;
+  for (const auto* part : {&region.rows, &region.cols}) {
+    for (const Dim& dim : *part) {
+      inst.s[static_cast<size_t>(sim::kDmaSizes + i)] = slot(dim.size);
+      inst.s[static_cast<size_t>(sim::kDmaStrides + i)] = slot(dim.stride);
+      ++i;
+    }
+  }
+}
+
+void Builder::load(const Tile& dst, Pointer src, const Value& offset, const Region& region) {
+  Instruction& inst = emit(Opcode::d_load);
+  inst.dst = dst.id;
+  set_dma(inst, src, offset, region);
+}
+
+void Builder::store(Pointer dst, const Value& offset, const Region& region, const Tile& src,
+                    bool accumulate) {
+  Instruction& inst = emit(Opcode::d_store);
+  inst.src[0] = src.id;
+  if (accumulate) inst.flags = sim::flags::kAdd;
+  set_dma(inst, dst, offset, region);
+}
+
+void Builder::gather(const Tile& dst, Pointer src, const Value& offset, const Tile& index,
+                     const Value& index_stride, const std::vector<Dim>& row, bool masked) {
+  Instruction& inst = emit(Opcode::d_gather);
+  inst.dst = dst.id;
+  inst.src[0] = index.id;
+  if (masked) inst.flags = sim::flags::kMasked;
+  set_dma(inst, src, offset, Region({}, row));
+  inst.s[sim::kDmaIndexStride] = slot(index_stride);
+}
+
+void Builder::scatter(Pointer dst, const Value& offset, const Tile& index,
+                      const Value& index_stride, const std::vector<Dim>& row, const Tile& src,
+                      bool masked, bool accumulate) {
+  Instruction& inst = emit(Opcode::d_scatter);
+  inst.src[0] = src.id;
+  inst.src[1] = index.id;
+  if (masked) inst.flags |= sim::flags::kMasked;
+  if (accumulate) inst.flags |= sim::flags::kAdd;
+  set_dma(inst, dst, offset, Region({}, row));
+  inst.s[sim::kDmaIndexStride] = slot(index_stride);
+}
+
+void Builder::fill_memory(Pointer dst, DType dtype, const Value& offset, const Value& value,
+                          const Region& region) {
+  const Value typed = typed_value(value, sim::is_float(dtype));
+  Instruction& inst = emit(Opcode::d_fill);
+  inst.dtype = dtype;
+  set_dma(inst, dst, offset, region);
+  inst.s[sim::kDmaValue] = slot(typed);
+}
+
+// ---- Matrix engine ------------------------------------------------------------------------------
+
+void Builder::mma(const Tile& dst, const Tile& a, const Tile& b, Mma form) {
+  Instruction& inst = emit(Opcode::m_mma);
+  inst.dst = dst.id;
+  inst.src = {a.id, b.id, sim::kNoTile};
+  if (form.zero) inst.flags |= sim::flags::kZero;
+  if (form.transpose_a) inst.flags |= sim::flags::kTransposeA;
+  if (form.transpose_b) inst.flags |= sim::flags::kTransposeB;
+}
+
+void Builder::mma(const Tile& dst, const Tile& a, const Tile& b, Mma form,
+                  const Value& useful_outputs) {
+  mma(dst, a, b, form);
+  program_.code.back().s[0] = slot(useful_outputs);
+}
+
+// ---- Vector engine ------------------------------------------------------------------------------
+
+Value Builder::typed_value(const Value& value, bool real) const {
+  if (!value.is_constant() || value.real_ == real) return value;
+  if (real) return static_cast<double>(value.bits_);
+  const double number = as_real(value.bits_);
+  if (number != std::trunc(number)) {
+    throw MachineError(ErrorKind::kAssembly,
+                       fmt::format("kernel '{}', instruction {}: {} among integers", program_.name,
+                                   program_.code.size(), number));
+  }
+  return static_cast<int64_t>(number);
+}
+
+void Builder::elementwise(Opcode op, uint8_t fn, const Tile& dst,
+                          std::initializer_list<const Operand*> operands) {
+  bool reals = sim::is_float(dst.dtype);
+  for (const Operand* operand : operands) {
+    if (operand->tile_ != sim::kNoTile) {
+      reals |= sim::is_float(program_.tiles[operand->tile_].dtype);
+    }
+  }
+  Instruction& inst = emit(op);
+  inst.fn = fn;
+  inst.dst = dst.id;
+  size_t i = 0;
+  for (const Operand* operand : operands) {
+    inst.src[i] = operand->tile_;
+    if (operand->tile_ == sim::kNoTile) inst.s[i] = slot(typed_value(operand->value_, reals));
+    ++i;
+  }
+}
+
+void Builder::vector(UnaryFn fn, const Tile& dst, const Operand& a) {
+  elementwise(Opcode::v_unary, static_cast<uint8_t>(fn), dst, {&a});
+}
+
+void Builder::vector(BinaryFn fn, const Tile& dst, const Operand& a, const Operand& b) {
+  elementwise(Opcode::v_binary, static_cast<uint8_t>(fn), dst, {&a, &b});
+}
+
+void Builder::vector(TernaryFn fn, const Tile& dst, const Operand& a, const Operand& b,
+                     const Operand& c) {
+  elementwise(Opcode::v_ternary, static_cast<uint8_t>(fn), dst, {&a, &b, &c});
+}
+
+Instruction& Builder::emit_vector(Opcode op, uint8_t fn, const Tile& dst,
+                                  std::initializer_list<sim::TileId> sources,
+                                  std::initializer_list<Value> values) {
+  Instruction& inst = emit(op);
+  inst.fn = fn;
+  inst.dst = dst.id;
+  std::copy(sources.begin(), sources.end(), inst.src.begin());
+  size_t i = 0;
+  for (const Value& value : values) inst.s[i++] = slot(value);
+  return inst;
+}
+
+void Builder::reduce(ReduceFn fn, const Tile& dst, const Tile& src, bool over_rows) {
+  Instruction& inst = emit_vector(Opcode::v_reduce, static_cast<uint8_t>(fn), dst, {src.id}, {});
+  if (over_rows) inst.flags = sim::flags::kRows;
+}
+
+void Builder::scan(ScanFn fn, const Tile& dst, const Tile& src) {
+  emit_vector(Opcode::v_scan, static_cast<uint8_t>(fn), dst, {src.id}, {});
+}
+
+void Builder::sort(const Tile& keys, const Tile& payload, const Tile& src_keys,
+                   const Tile& src_payload, bool descending) {
+  Instruction& inst = emit_vector(Opcode::v_sort, 0, keys, {src_keys.id, src_payload.id}, {});
+  inst.dst2 = payload.id;
+  if (descending) inst.flags = sim::flags::kDescending;
+}
+
+void Builder::iota(const Tile& dst, const Value& start, const Value& col_step,
+                   const Value& row_step, const Value& rows, const Value& cols) {
+  const bool real = sim::is_float(dst.dtype);
+  emit_vector(Opcode::v_iota, 0, dst, {},
+              {typed_value(start, real), typed_value(col_step, real), typed_value(row_step, real),
+               rows, cols});
+}
+
+void Builder::random(RandomFn fn, const Tile& dst, const Value& seed, const Value& counter,
+                     const Value& rows, const Value& cols) {
+  emit_vector(Opcode::v_random, static_cast<uint8_t>(fn), dst, {}, {seed, counter, rows, cols});
+}
+
+void Builder::fill(const Tile& dst, const Value& value, const Value& rows, const Value& cols) {
+  emit_vector(Opcode::v_fill, 0, dst, {},
+              {typed_value(value, sim::is_float(dst.dtype)), rows, cols});
+}
+
+void Builder::expand(const Tile& dst, const Tile& src, const Value& rows, const Value& cols) {
+  emit_vector(Opcode::v_expand, 0, dst, {src.id}, {rows, cols});
+}
+
+void Builder::transpose(const Tile& dst, const Tile& src) {
+  emit_vector(Opcode::v_transpose, 0, dst, {src.id}, {});
+}
+
+void Builder::reshape(const Tile& tile, const Value& rows, const Value& cols) {
+  emit_vector(Opcode::v_reshape, 0, tile, {}, {rows, cols});
+}
+
+void Builder::slice(const Tile& dst, const Tile& src, const Value& row, const Value& col,
+                    const Value& rows, const Value& cols) {
+  emit_vector(Opcode::v_slice, 0, dst, {src.id}, {row, col, rows, cols});
+}
+
+void Builder::insert(const Tile& dst, const Tile& src, const Value& row, const Value& col) {
+  emit_vector(Opcode::v_insert, 0, dst, {src.id}, {row, col});
+}
+
+void Builder::gather_columns(const Tile& dst, const Tile& src, const Tile& index) {
+  emit_vector(Opcode::v_gather, 0, dst, {src.id, index.id}, {});
+}
+
+sim::Program Builder::finish() {
+  emit(Opcode::exit);
+  sim::finalize(program_);
+  return std::move(program_);
+}
+
+}  // namespace npu::sdk
