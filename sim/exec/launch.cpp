@@ -42,6 +42,10 @@ void check_launch(const Machine& machine, const Launch& launch) {
     throw MachineError(ErrorKind::kBadLaunch, "launch without a program");
   }
   const Program& program = *launch.program;
+  if (program.id == 0) {
+    throw MachineError(ErrorKind::kBadLaunch,
+                       fmt::format("kernel '{}' has not been finalized", program.name));
+  }
   if (launch.grid < 1) {
     throw MachineError(ErrorKind::kBadLaunch,
                        fmt::format("kernel '{}': the grid must have at least one program, got {}",

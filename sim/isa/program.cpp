@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cctype>
 #include <map>
 #include <set>
@@ -478,8 +479,10 @@ std::string describe(const Program& program, size_t instruction) {
 }
 
 void finalize(Program& program, const Locate& locate) {
+  static std::atomic<uint64_t> last_id = 0;
   Program copy = program;  // a program that does not verify stays as it was
   Finalizer(copy, locate).run();
+  copy.id = ++last_id;
   program = std::move(copy);
 }
 

@@ -123,6 +123,7 @@ struct Program {
   std::vector<Instruction> code;
 
   // Set by finalize().
+  uint64_t id = 0;  // no other program of this process has it, dead ones included; copies do
   int64_t scratchpad_bytes = 0;
   uint8_t engines = 0;              // bit of each Engine that the code uses
   bool has_atomics = false;         // kAdd: programs then run in program-id order
