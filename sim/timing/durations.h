@@ -1,4 +1,5 @@
-// Closed forms: how many cycles one instruction keeps its engine busy, and when its result is ready.
+// Closed forms: how many cycles one instruction keeps its engine busy, and when its result is
+// ready. docs/timing.md derives them.
 #pragma once
 
 #include <cstdint>
@@ -10,25 +11,34 @@ namespace npu::sim {
 
 struct Duration {
   uint64_t occupancy = 0;  // the engine takes its next instruction after this many cycles
+  uint64_t sources = 0;    // the sources have been read, and may be overwritten, after this many
   uint64_t latency = 0;    // the result can be read after this many (>= occupancy)
+  bool operator==(const Duration&) const = default;
 };
 
 // [m, k] x [k, n] on a weight-stationary array of R rows and C columns. Each of the
-// ceil(k/R) * ceil(n/C) weight tiles streams m rows. Without preload this is the plain form
-// tiles * (2R + C + m - 2) - 1 (docs/timing.md, which SCALE-Sim reproduces to the cycle); with
-// preload the next weights load (R cycles) behind the current stream, and fill and drain are paid
-// once: R + (tiles - 1) * max(m, R) + m + R + C - 2.
+// tiles = ceil(k/R) * ceil(n/C) weight tiles streams s = ceil(m / rate) rows' worth of cycles.
+//
+// Without preload, each tile loads (R), streams (s) and drains (R + C - 2) before the next starts:
+//   occupancy = latency = tiles * (2R + C + s - 2) - 1
+// which SCALE-Sim reproduces to the cycle. With preload, the next weights load behind the current
+// stream, also those of the next instruction, and fill and drain are latency that is paid once:
+//   occupancy = tiles * max(s, R)
+//   latency   = R + (tiles - 1) * max(s, R) + s + R + C - 3
+// Both count from the first cycle of the first load to the cycle in which the last result leaves,
+// so that they agree for one tile. An empty product takes one cycle.
 Duration matrix_duration(const Machine& machine, DType type, int64_t m, int64_t k, int64_t n);
 
 // Multiply-accumulates that the array's cells did for it, padding included.
 uint64_t matrix_cell_macs(const Machine& machine, int64_t m, int64_t k, int64_t n);
 
+// Passes of the instruction's elements through the lanes; lanes scale with the widest operand.
 Duration vector_duration(const Prepared& prepared, const Step& step);
 
 // What a DMA asks of the core's queue and of the memory.
 struct DmaCost {
   uint64_t queue_cycles = 0;  // setup + bytes through the queue, runs rounded up to bursts
-  int64_t memory_bytes = 0;   // runs rounded up to bursts
+  int64_t memory_bytes = 0;   // runs rounded up to bursts; twice for .add, which reads and writes
 };
 DmaCost dma_cost(const Prepared& prepared, const Step& step);
 

@@ -1,5 +1,5 @@
-// Says how long a launch takes on the machine, and why. Never touches tensor data; scalar loads
-// read their integers from the launch's buffers.
+// Says how long a launch takes on the machine, and why (docs/timing.md). Never touches tensor data;
+// scalar loads read their integers from the launch's buffers.
 #pragma once
 
 #include <array>
@@ -18,7 +18,9 @@ std::string_view name(Resource resource);
 struct Timing {
   uint64_t cycles = 0;
   Counters counters;
-  // Summed over cores, in cycles: work done, and waiting between launch start and launch end.
+  // Summed over cores and their queues, in cycles: work done, and waiting between launch start and
+  // launch end. busy + stall = cycles * cores * queues of that kind. The scalar unit's work is to
+  // issue: one cycle for every instruction of any engine.
   std::array<uint64_t, kResourceCount> busy = {};
   std::array<uint64_t, kResourceCount> stall = {};
   double hbm_busy_cycles = 0;  // cycles that the memory needs for these bytes at full bandwidth
@@ -38,11 +40,13 @@ class Timer {
   Timer(const Timer&) = delete;
   Timer& operator=(const Timer&) = delete;
 
-  // Remembers answers by program, grid and the arguments that steer (integers, reals, and each
-  // pointer's offset in its allocation), except for programs with scalar loads.
+  // Remembers answers by program, grid and the arguments that steer (integers and reals: pointers
+  // do not change the time), except for programs with scalar loads. The reference is good until the
+  // next call. Throws MachineError; a remembered launch's bounds are not checked again. Not
+  // thread-safe.
   const Timing& time(const Launch& launch);
 
-  // The same without the memory of answers.
+  // The same without the memory of answers. Throws MachineError. Thread-safe.
   Timing simulate(const Launch& launch) const;
 
  private:

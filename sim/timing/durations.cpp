@@ -1,0 +1,180 @@
+#include "sim/timing/durations.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+namespace npu::sim {
+namespace {
+
+// Passes of instructions that are not element-wise functions of their own cost table.
+constexpr double kRandomPasses = 10;        // ten Philox rounds
+constexpr double kNormalSpecialPasses = 3;  // Box-Muller: log, square root, sine or cosine
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// ceil(log2(n)), 0 for n <= 1.
+int64_t ceil_log2(int64_t n) {
+  return n <= 1 ? 0 : 64 - std::countl_zero(static_cast<uint64_t>(n - 1));
+}
+
+// How many elements a lane takes in one cycle.
+double lane_rate(const Machine& machine, DType type) {
+  return type == DType::f64 ? machine.vector.rate_fp64 : 32.0 / bits(type);
+}
+
+uint64_t passes(double elements, double passes_each, double per_cycle) {
+  return static_cast<uint64_t>(std::ceil(elements * passes_each / per_cycle));
+}
+
+}  // namespace
+
+Duration matrix_duration(const Machine& machine, DType type, int64_t m, int64_t k, int64_t n) {
+  if (m == 0 || k == 0 || n == 0) return {1, 1, 1};
+  const int64_t rows = machine.matrix.rows;
+  const int64_t cols = machine.matrix.cols;
+  const int64_t tiles = ceil_div(k, rows) * ceil_div(n, cols);
+  const double rate = machine.matrix_rate(type);
+  const auto stream = static_cast<int64_t>(std::ceil(static_cast<double>(m) / rate));
+  const int64_t drain = rows + cols - 2;
+  if (!machine.matrix.preload) {
+    const auto cycles = static_cast<uint64_t>(tiles * (rows + stream + drain) - 1);
+    return {cycles, cycles, cycles};
+  }
+  const int64_t step = std::max(stream, rows);
+  const int64_t streamed = rows + (tiles - 1) * step + stream;
+  return {static_cast<uint64_t>(tiles * step), static_cast<uint64_t>(streamed),
+          static_cast<uint64_t>(streamed + drain - 1)};
+}
+
+uint64_t matrix_cell_macs(const Machine& machine, int64_t m, int64_t k, int64_t n) {
+  const int64_t rows = machine.matrix.rows;
+  const int64_t cols = machine.matrix.cols;
+  return static_cast<uint64_t>(m * (ceil_div(k, rows) * rows) * (ceil_div(n, cols) * cols));
+}
+
+Duration vector_duration(const Prepared& prepared, const Step& step) {
+  const Machine& machine = prepared.machine();
+  const Instruction& inst = *step.inst;
+  double rate = lane_rate(machine, prepared.buffer(step.dst).dtype);
+  for (const BufferId source : step.src) {
+    if (source != kNoBuffer) {
+      rate = std::min(rate, lane_rate(machine, prepared.buffer(source).dtype));
+    }
+  }
+  const double lanes = machine.vector.lanes * rate;
+  const double special = machine.vector.special_lanes * rate;
+  const Shape source = step.src_shape[0];
+  const auto outputs = static_cast<double>(step.dst_shape.elements());
+
+  uint64_t cycles = 0;
+  switch (inst.op) {
+    case Opcode::v_unary:
+    case Opcode::v_binary:
+    case Opcode::v_ternary: {
+      const LaneCost cost = lane_cost(inst.op, inst.fn);
+      cycles = passes(outputs, cost.passes, cost.special ? special : lanes);
+      break;
+    }
+    case Opcode::v_reduce: {
+      // Partial results stay in the lanes; then a tree over those that share an output.
+      const int64_t reduced = inst.flags & flags::kRows ? source.rows : source.cols;
+      const auto width = static_cast<int64_t>(std::max(1.0, lanes));
+      cycles = passes(static_cast<double>(source.elements()), 1, lanes) +
+               static_cast<uint64_t>(ceil_log2(std::min(reduced, width)));
+      break;
+    }
+    case Opcode::v_scan: {
+      const bool exponential = static_cast<ScanFn>(inst.fn) == ScanFn::logsumexp;
+      cycles = passes(outputs, 2, exponential ? special : lanes) +
+               static_cast<uint64_t>(ceil_log2(source.cols));
+      break;
+    }
+    case Opcode::v_sort: {
+      const int64_t levels = ceil_log2(source.cols);
+      cycles = passes(outputs, static_cast<double>(levels * (levels + 1) / 2), lanes);
+      break;
+    }
+    case Opcode::v_random:
+      cycles = passes(outputs, kRandomPasses, lanes);
+      if (static_cast<RandomFn>(inst.fn) == RandomFn::normal) {
+        cycles += passes(outputs, kNormalSpecialPasses, special);
+      }
+      break;
+    case Opcode::v_reshape:
+      break;  // changes the shape that later instructions see, moves nothing
+    case Opcode::v_insert:
+      cycles = passes(static_cast<double>(source.elements()), 1, lanes);
+      break;
+    default:
+      cycles = passes(outputs, 1, lanes);
+  }
+  cycles = std::max<uint64_t>(cycles, 1);
+  return {cycles, cycles, cycles + static_cast<uint64_t>(machine.vector.latency_cycles)};
+}
+
+DmaCost dma_cost(const Prepared& prepared, const Step& step) {
+  const Machine& machine = prepared.machine();
+  const Instruction& inst = *step.inst;
+  DmaCost cost;
+  cost.queue_cycles = static_cast<uint64_t>(machine.dma.setup_cycles);
+  if (step.bytes == 0) return cost;
+
+  DType type = inst.dtype;
+  int64_t rows = 1;
+  switch (inst.op) {
+    case Opcode::d_load:
+      type = prepared.buffer(step.dst).dtype;
+      break;
+    case Opcode::d_gather:
+      type = prepared.buffer(step.dst).dtype;
+      rows = step.src_shape[0].elements();
+      break;
+    case Opcode::d_store:
+      type = prepared.buffer(step.src[0]).dtype;
+      break;
+    case Opcode::d_scatter:
+      type = prepared.buffer(step.src[0]).dtype;
+      rows = step.src_shape[1].elements();
+      break;
+    default:
+      break;
+  }
+
+  // The longest contiguous run, whichever order the dimensions come in: the DMA transposes on its
+  // way. A dimension of stride 0 within the run repeats what has been fetched.
+  int64_t run = size_of(type);
+  int64_t others = 1;  // elements' worth of dimensions outside the run
+  uint32_t open = 0;
+  for (int i = 0; i < inst.ndim; ++i) {
+    if (step.size[i] != 1) open |= 1u << i;
+  }
+  for (int i = inst.ndim - 1; i >= 0;) {
+    const int64_t stride = step.stride[i] < 0 ? -step.stride[i] : step.stride[i];
+    if ((open >> i & 1) != 0 && stride == run) {
+      run *= step.size[i];
+      open &= ~(1u << i);
+      i = inst.ndim - 1;
+    } else {
+      --i;
+    }
+  }
+  for (int i = inst.ndim - 1; i >= 0; --i) {
+    if ((open >> i & 1) == 0) continue;
+    const bool repeats = step.stride[i] == 0 && (open >> (i + 1)) == 0;
+    if (repeats) {
+      open &= ~(1u << i);
+    } else {
+      others *= step.size[i];
+    }
+  }
+  const int64_t burst = machine.dma.burst_bytes;
+  cost.memory_bytes = rows * others * (ceil_div(run, burst) * burst);
+  // Repeated elements pass through the queue although they were fetched once.
+  const int64_t through = std::max(cost.memory_bytes, step.bytes);
+  cost.queue_cycles += static_cast<uint64_t>(ceil_div(through, machine.dma.bytes_per_cycle));
+  if (inst.flags & flags::kAdd) cost.memory_bytes *= 2;
+  return cost;
+}
+
+}  // namespace npu::sim
