@@ -18,6 +18,7 @@ struct Machine {
     int count = 0;
     int scratchpad_kib = 0;
     int queue_depth = 0;  // instructions waiting in each engine's queue
+    bool operator==(const Core&) const = default;
   } core;
 
   // Weight-stationary array. `rate_*`: multiply-accumulates a cell does in one cycle.
@@ -29,6 +30,7 @@ struct Machine {
     double rate_8bit = 2;
     double rate_fp32 = 0.125;
     double rate_64bit = 0.015625;  // fp64 and the wide integers
+    bool operator==(const Matrix&) const = default;
   } matrix;
 
   // Lanes count fp32 elements a cycle; 16-bit types run at twice, 8-bit at four times that, 64-bit
@@ -38,6 +40,7 @@ struct Machine {
     int special_lanes = 0;
     double rate_fp64 = 0.125;
     int latency_cycles = 0;  // from issue to the first result
+    bool operator==(const Vector&) const = default;
   } vector;
 
   struct Dma {
@@ -46,10 +49,12 @@ struct Machine {
     int bytes_per_cycle = 0;  // a queue
     int setup_cycles = 0;     // a descriptor
     int burst_bytes = 0;      // smallest transfer: shorter contiguous runs are rounded up
+    bool operator==(const Dma&) const = default;
   } dma;
 
   struct Noc {
     int bytes_per_cycle = 0;  // a core
+    bool operator==(const Noc&) const = default;
   } noc;
 
   struct Hbm {
@@ -58,12 +63,14 @@ struct Machine {
     double bandwidth_gbps = 0;  // decimal GB/s of the whole device
     double latency_ns = 0;
     int row_bytes = 0;  // allocations start on a row
+    bool operator==(const Hbm&) const = default;
   } hbm;
 
   struct Host {
     double launch_ns = 0;
     double link_gbps = 0;  // decimal GB/s
     double link_latency_ns = 0;
+    bool operator==(const Host&) const = default;
   } host;
 
   int64_t capacity_bytes() const;
