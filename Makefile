@@ -14,7 +14,7 @@ SANITIZE_BUILD := build-sanitize
 DEBIAN_PACKAGES := g++ git cmake ninja-build ccache mold python3-dev python3-venv \
 	libfmt-dev libgtest-dev libsleef-dev libtomlplusplus-dev libxsmm-dev nlohmann-json3-dev
 
-CPP_FILES = git ls-files '*.h' '*.cpp' '*.c'
+CPP_FILES = $(wildcard $(shell git ls-files '*.h' '*.cpp' '*.c'))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -105,13 +105,13 @@ test-sanitize: packages ## C++ suites under the address and undefined-behaviour 
 	@ctest --test-dir $(SANITIZE_BUILD) --output-on-failure -j$(JOBS)
 
 lint: setup ## clang-format, ruff and mypy, changing nothing
-	@$(CPP_FILES) | xargs -r -n 32 -P $(JOBS) $(VENV)/bin/clang-format --dry-run -Werror
+	@echo $(CPP_FILES) | xargs -r -n 16 -P $(JOBS) $(VENV)/bin/clang-format --dry-run -Werror
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 
 format: setup ## format C++ and Python sources in place
-	@$(CPP_FILES) | xargs -r -n 32 -P $(JOBS) $(VENV)/bin/clang-format -i
+	@echo $(CPP_FILES) | xargs -r -n 16 -P $(JOBS) $(VENV)/bin/clang-format -i
 	@$(VENV)/bin/ruff check --fix -q . || true
 	@$(VENV)/bin/ruff format -q .
 
