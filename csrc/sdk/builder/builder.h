@@ -88,6 +88,9 @@ class Operand {
   Operand(double value) : value_(value) {}                  // NOLINT
   Operand(int value) : value_(value) {}                     // NOLINT
 
+  bool is_tile() const { return tile_ != sim::kNoTile; }
+  const Value& value() const { return value_; }  // of a scalar
+
  private:
   friend class Builder;
   sim::TileId tile_ = sim::kNoTile;
