@@ -1,14 +1,15 @@
 #include "sim/arch/machine.h"
 
 #include <fmt/format.h>
+#include <toml++/toml.h>
 
 #include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include <set>
-#include <toml++/toml.h>
 
 #include "sim/arch/machine_keys.h"
 #include "sim/error.h"

@@ -83,8 +83,8 @@ struct Machine {
   bool operator==(const Machine&) const = default;
 };
 
-// `text` in TOML; `origin` names it in messages. Throws MachineError (kMachineFile) that names file,
-// key and allowed range for unknown keys, missing keys and impossible values.
+// `text` in TOML; `origin` names it in messages. Throws MachineError (kMachineFile) that names
+// file, key and allowed range for unknown keys, missing keys and impossible values.
 Machine parse_machine(std::string_view text, std::string_view origin);
 
 // A preset's name ("n1") or a path to a file.

@@ -50,12 +50,12 @@ struct TileDecl {
 };
 
 namespace flags {
-inline constexpr uint8_t kTransposeA = 1;   // m.mma.ta: a is [K, M]
-inline constexpr uint8_t kTransposeB = 2;   // m.mma.tb: b is [N, K]
-inline constexpr uint8_t kZero = 4;         // m.mma.zero: dst = a @ b (defines) instead of +=
-inline constexpr uint8_t kRows = 8;         // v.reduce.*.rows: over rows, giving [1, C]; else [R, 1]
-inline constexpr uint8_t kMasked = 16;      // d.gather/d.scatter.masked: index < 0 is skipped (gather: 0)
-inline constexpr uint8_t kAdd = 32;         // d.scatter.add / d.store.add: accumulates in program order
+inline constexpr uint8_t kTransposeA = 1;  // m.mma.ta: a is [K, M]
+inline constexpr uint8_t kTransposeB = 2;  // m.mma.tb: b is [N, K]
+inline constexpr uint8_t kZero = 4;        // m.mma.zero: dst = a @ b (defines) instead of +=
+inline constexpr uint8_t kRows = 8;        // v.reduce.*.rows: over rows to [1, C]; else [R, 1]
+inline constexpr uint8_t kMasked = 16;     // d.gather/d.scatter.masked: skips index < 0 (gather: 0)
+inline constexpr uint8_t kAdd = 32;        // d.scatter.add/d.store.add: adds, in program order
 inline constexpr uint8_t kDescending = 64;  // v.sort.desc
 }  // namespace flags
 
@@ -74,7 +74,8 @@ inline constexpr uint8_t kDescending = 64;  // v.sort.desc
 //   v_sort    dst keys, dst2 payload, src[0] keys, src[1] payload; each row, stable, NaN largest
 //   v_iota    dst; s[0] start, s[1] column step, s[2] row step, s[3] rows, s[4] cols
 //   v_random  fn, dst; s[0] seed, s[1] counter of the first element, s[2] rows, s[3] cols
-//   v_fill    dst; s[0] value, s[1] rows, s[2] cols      v_expand  dst, src[0]; s[0] rows, s[1] cols
+//   v_fill    dst; s[0] value, s[1] rows, s[2] cols
+//   v_expand  dst, src[0]; s[0] rows, s[1] cols
 //   v_transpose  dst, src[0]       v_reshape dst (in place); s[0] rows, s[1] cols
 //   v_slice   dst, src[0]; s[0] row, s[1] col, s[2] rows, s[3] cols
 //   v_insert  dst (updated), src[0]; s[0] row, s[1] col
@@ -125,11 +126,11 @@ struct Program {
   // Set by finalize().
   uint64_t id = 0;  // no other program of this process has it, dead ones included; copies do
   int64_t scratchpad_bytes = 0;
-  uint8_t engines = 0;              // bit of each Engine that the code uses
-  bool has_atomics = false;         // kAdd: programs then run in program-id order
-  bool has_scalar_loads = false;    // time depends on device memory
-  std::vector<uint8_t> arg_read;    // per argument: a DMA or s.load reads through it
-  std::vector<uint8_t> arg_written; // per argument: a DMA writes through it
+  uint8_t engines = 0;               // bit of each Engine that the code uses
+  bool has_atomics = false;          // kAdd: programs then run in program-id order
+  bool has_scalar_loads = false;     // time depends on device memory
+  std::vector<uint8_t> arg_read;     // per argument: a DMA or s.load reads through it
+  std::vector<uint8_t> arg_written;  // per argument: a DMA writes through it
 
   bool operator==(const Program& other) const {
     return name == other.name && args == other.args && tiles == other.tiles &&
