@@ -60,7 +60,7 @@ constexpr auto with_value = [](const Tensor&, const Tensor&, const Tensor&, cons
 constexpr auto rounded_division = [](const Tensor&, const Tensor&,
                                      std::optional<std::string_view> rounding_mode) {
   if (!rounding_mode.has_value()) return plan<"div">();
-  return *rounding_mode == "floor" ? plan<"floor_divide">() : plan<"trunc_divide">();
+  return *rounding_mode == "floor" ? plan<"div_floor">() : plan<"div_trunc">();
 };
 
 }  // namespace
@@ -79,7 +79,7 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
   elementwise<at::meta::structured_fmax, entry<"fmax">, "fmax", "fmax.out">(m);
   elementwise<at::meta::structured_maximum, entry<"maximum">, "maximum", "maximum.out">(m);
   elementwise<at::meta::structured_minimum, entry<"minimum">, "minimum", "minimum.out">(m);
-  elementwise<at::meta::structured_special_xlog1py, entry<"special_xlog1py">, "special_xlog1py",
+  elementwise<at::meta::structured_special_xlog1py, entry<"xlog1py">, "special_xlog1py",
               "special_xlog1py.out">(m);
   elementwise<at::meta::structured_copysign_Tensor, entry<"copysign">, "copysign.Tensor",
               "copysign.out">(m);
@@ -93,9 +93,9 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
               "bitwise_or.Tensor_out">(m);
   elementwise<at::meta::structured_bitwise_xor_Tensor, entry<"bitwise_xor">, "bitwise_xor.Tensor",
               "bitwise_xor.Tensor_out">(m);
-  elementwise<at::meta::structured_bitwise_left_shift_Tensor, entry<"bitwise_left_shift">,
+  elementwise<at::meta::structured_bitwise_left_shift_Tensor, entry<"lshift">,
               "bitwise_left_shift.Tensor", "bitwise_left_shift.Tensor_out">(m);
-  elementwise<at::meta::structured_bitwise_right_shift_Tensor, entry<"bitwise_right_shift">,
+  elementwise<at::meta::structured_bitwise_right_shift_Tensor, entry<"rshift">,
               "bitwise_right_shift.Tensor", "bitwise_right_shift.Tensor_out">(m);
   elementwise<at::meta::structured_fmod_Tensor, entry<"fmod">, "fmod.Tensor", "fmod.Tensor_out">(m);
   elementwise<at::meta::structured_remainder_Tensor, entry<"remainder">, "remainder.Tensor",
@@ -120,17 +120,17 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
               "pow.Tensor_Tensor_out">(m);
   elementwise<at::meta::structured_lerp_Scalar,
               [](const Tensor&, const Tensor&, const Scalar& weight) {
-                return plan<"lerp_scalar">(weight);
+                return plan_inputs<"lerp">(weight);
               },
               "lerp.Scalar", "lerp.Scalar_out">(m);
   elementwise<at::meta::structured_lerp_Tensor, entry<"lerp">, "lerp.Tensor", "lerp.Tensor_out">(m);
   elementwise<at::meta::structured_addcmul, with_value<"addcmul">, "addcmul", "addcmul.out">(m);
   elementwise<at::meta::structured_addcdiv, with_value<"addcdiv">, "addcdiv", "addcdiv.out">(m);
   elementwise<at::meta::structured_clamp_min,
-              [](const Tensor&, const Scalar& min) { return plan<"clamp_min_scalar">(min); },
+              [](const Tensor&, const Scalar& min) { return plan_inputs<"maximum">(min); },
               "clamp_min", "clamp_min.out">(m);
   elementwise<at::meta::structured_clamp_max,
-              [](const Tensor&, const Scalar& max) { return plan<"clamp_max_scalar">(max); },
+              [](const Tensor&, const Scalar& max) { return plan_inputs<"minimum">(max); },
               "clamp_max", "clamp_max.out">(m);
   elementwise<at::meta::structured_clamp_min_Tensor, entry<"maximum">, "clamp_min.Tensor",
               "clamp_min.Tensor_out">(m);

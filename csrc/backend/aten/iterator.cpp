@@ -50,16 +50,25 @@ const kernels::ElementwiseOp* elementwise_entry(std::string_view name) {
   return op;
 }
 
-void run_elementwise(at::TensorIteratorBase& iterator, const kernels::ElementwiseOp* op,
-                     kernels::ScalarSpan scalars) {
+void run_elementwise(at::TensorIteratorBase& iterator, const Plan& plan) {
   if (iterator.numel() == 0) return;
   std::array<kernels::Tensor, kMaxOperands> operands;
-  const int count = iterator.ntensors();
-  TORCH_INTERNAL_ASSERT(count <= kMaxOperands);
-  for (int i = 0; i < count; ++i) operands[i] = iterator_operand(iterator, i);
+  int count = iterator.ntensors();
   const int outputs = iterator.noutputs();
+  const int extra = plan.as_inputs ? static_cast<int>(plan.count) : 0;
+  TORCH_INTERNAL_ASSERT(count + extra <= kMaxOperands);
+  for (int i = 0; i < count; ++i) operands[i] = iterator_operand(iterator, i);
+  for (int i = 0; i < extra; ++i) {
+    kernels::Tensor& immediate = operands[count++];
+    immediate = operands[outputs];
+    immediate.data = nullptr;
+    immediate.strides = {};
+    immediate.dtype = to_dtype(iterator.common_dtype());
+    immediate.immediate = plan.scalars[i];
+  }
   const kernels::TensorSpan all(operands.data(), count);
-  NPU_CHECK(kernels::elementwise(op, all.first(outputs), all.subspan(outputs), scalars,
+  const kernels::ScalarSpan scalars(plan.scalars.data(), plan.as_inputs ? 0 : plan.count);
+  NPU_CHECK(kernels::elementwise(plan.op, all.first(outputs), all.subspan(outputs), scalars,
                                  current_stream(iterator.device(0).index())));
 }
 

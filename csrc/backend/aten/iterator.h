@@ -26,16 +26,12 @@ const kernels::ElementwiseOp* elementwise_op() {
 // outermost first.
 kernels::Tensor iterator_operand(at::TensorIteratorBase& iterator, int arg);
 
-// outputs = op(inputs, scalars) over the iterator's operands. 0-dimensional CPU inputs are passed
-// as immediates.
-void run_elementwise(at::TensorIteratorBase& iterator, const kernels::ElementwiseOp* op,
-                     kernels::ScalarSpan scalars = {});
-
 // Which entry of the table to run, with which scalars.
 struct Plan {
   const kernels::ElementwiseOp* op = nullptr;
   std::array<kernels::Scalar, 4> scalars = {};
   size_t count = 0;
+  bool as_inputs = false;  // the scalars stand for the entry's last inputs
 };
 
 inline kernels::Scalar to_kernel(double value) { return {value}; }
@@ -43,11 +39,17 @@ inline kernels::Scalar to_kernel(int64_t value) { return {value}; }
 
 template <Name name, class... Scalars>
 Plan plan(const Scalars&... scalars) {
-  return {elementwise_op<name>(), {to_kernel(scalars)...}, sizeof...(Scalars)};
+  return {elementwise_op<name>(), {to_kernel(scalars)...}, sizeof...(Scalars), false};
 }
 
-inline void run_elementwise(at::TensorIteratorBase& iterator, const Plan& plan) {
-  run_elementwise(iterator, plan.op, kernels::ScalarSpan(plan.scalars.data(), plan.count));
+// For entries whose last inputs may be numbers: plan_inputs<"clamp">(min, max).
+template <Name name, class... Scalars>
+Plan plan_inputs(const Scalars&... scalars) {
+  return {elementwise_op<name>(), {to_kernel(scalars)...}, sizeof...(Scalars), true};
 }
+
+// outputs = plan(inputs) over the iterator's operands. 0-dimensional CPU inputs are passed as
+// immediates.
+void run_elementwise(at::TensorIteratorBase& iterator, const Plan& plan);
 
 }  // namespace npu::backend

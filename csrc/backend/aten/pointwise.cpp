@@ -61,6 +61,52 @@ struct Entry {
   }
 };
 
+// The same with the scalars as the entry's last inputs.
+template <Name name>
+struct InputEntry {
+  template <class Iterator, class... Args>
+  operator StubPointer<Iterator, Args...>() const {  // NOLINT(google-explicit-constructor)
+    return [](Iterator& iterator, Args... args) {
+      run_elementwise(iterator, plan_inputs<name>(args...));
+    };
+  }
+};
+
+// Exponents that have a function of their own take it: faster, and exact where pow() is not.
+void pow_scalar(TensorIteratorBase& iterator, const Scalar& exponent) {
+  const bool floating = at::isFloatingType(iterator.common_dtype());
+  const double value = exponent.toDouble();
+  if (value == 2) return run_elementwise(iterator, plan<"square">());
+  if (value == 3) return run_elementwise(iterator, plan<"cube">());
+  if (floating && value == 0.5) return run_elementwise(iterator, plan<"sqrt">());
+  if (floating && value == -0.5) return run_elementwise(iterator, plan<"rsqrt">());
+  if (floating && value == -1) return run_elementwise(iterator, plan<"reciprocal">());
+  run_elementwise(iterator, plan_inputs<"pow">(exponent));
+}
+
+void round_decimals(TensorIteratorBase& iterator, int64_t decimals) {
+  const double power = std::pow(10.0, static_cast<double>(std::abs(decimals)));
+  run_elementwise(iterator,
+                  decimals < 0 ? plan<"round_divided">(power) : plan<"round_scaled">(power));
+}
+
+// Two results: the input's gradient and the weight's, not yet summed.
+void prelu_backward(TensorIterator& iterator) {
+  const auto run = [](const at::TensorBase& out,
+                      std::initializer_list<const at::TensorBase*> inputs, const Plan& plan) {
+    at::TensorIteratorConfig config;
+    config.add_output(out);
+    for (const auto* tensor : inputs) config.add_const_input(*tensor);
+    auto one = config.check_all_same_dtype(false).resize_outputs(false).build();
+    run_elementwise(one, plan);
+  };
+  const auto& self = iterator.tensor_base(2);
+  const auto& weight = iterator.tensor_base(3);
+  const auto& grad = iterator.tensor_base(4);
+  run(iterator.tensor_base(0), {&grad, &self, &weight}, plan<"prelu_backward">());
+  run(iterator.tensor_base(1), {&grad, &self}, plan<"prelu_weight_backward">());
+}
+
 void nan_to_num(TensorIteratorBase& iterator, std::optional<double> nan,
                 std::optional<double> posinf, std::optional<double> neginf) {
   double largest = 0;
@@ -71,9 +117,14 @@ void nan_to_num(TensorIteratorBase& iterator, std::optional<double> nan,
                                                neginf.value_or(-largest)));
 }
 
-// torch.logit without eps is eps < 0.
+// PyTorch says "no eps" by a negative one.
 void logit(TensorIteratorBase& iterator, const Scalar& eps) {
-  run_elementwise(iterator, plan<"logit">(eps));
+  run_elementwise(iterator, eps.toDouble() < 0 ? plan<"logit">() : plan<"logit_clamped">(eps));
+}
+
+void logit_backward(TensorIteratorBase& iterator, const Scalar& eps) {
+  run_elementwise(iterator, eps.toDouble() < 0 ? plan<"logit_backward">()
+                                               : plan<"logit_clamped_backward">(eps));
 }
 
 std::tuple<Tensor, Tensor> log_sigmoid_forward(const Tensor& self) {
@@ -108,6 +159,7 @@ Tensor log_sigmoid_backward(const Tensor& grad_output, const Tensor& self, const
 namespace at::native {
 
 using npu::backend::Entry;
+using npu::backend::InputEntry;
 
 // clang-format off
 REGISTER_PRIVATEUSE1_DISPATCH(abs_stub, Entry<"abs">())
@@ -117,19 +169,19 @@ REGISTER_PRIVATEUSE1_DISPATCH(logical_or_stub, Entry<"logical_or">())
 REGISTER_PRIVATEUSE1_DISPATCH(logical_xor_stub, Entry<"logical_xor">())
 REGISTER_PRIVATEUSE1_DISPATCH(where_kernel, Entry<"where">())
 REGISTER_PRIVATEUSE1_DISPATCH(clamp_stub, Entry<"clamp">())
-REGISTER_PRIVATEUSE1_DISPATCH(clamp_scalar_stub, Entry<"clamp_scalar">())
-REGISTER_PRIVATEUSE1_DISPATCH(clamp_min_scalar_stub, Entry<"clamp_min_scalar">())
-REGISTER_PRIVATEUSE1_DISPATCH(clamp_max_scalar_stub, Entry<"clamp_max_scalar">())
-REGISTER_PRIVATEUSE1_DISPATCH(div_floor_stub, Entry<"floor_divide">())
+REGISTER_PRIVATEUSE1_DISPATCH(clamp_scalar_stub, InputEntry<"clamp">())
+REGISTER_PRIVATEUSE1_DISPATCH(clamp_min_scalar_stub, InputEntry<"maximum">())
+REGISTER_PRIVATEUSE1_DISPATCH(clamp_max_scalar_stub, InputEntry<"minimum">())
+REGISTER_PRIVATEUSE1_DISPATCH(div_floor_stub, Entry<"div_floor">())
 REGISTER_PRIVATEUSE1_DISPATCH(pow_tensor_tensor_stub, Entry<"pow">())
-REGISTER_PRIVATEUSE1_DISPATCH(pow_tensor_scalar_stub, Entry<"pow_scalar">())
-REGISTER_PRIVATEUSE1_DISPATCH(round_decimals_stub, Entry<"round_decimals">())
+REGISTER_PRIVATEUSE1_DISPATCH(pow_tensor_scalar_stub, &npu::backend::pow_scalar)
+REGISTER_PRIVATEUSE1_DISPATCH(round_decimals_stub, &npu::backend::round_decimals)
 REGISTER_PRIVATEUSE1_DISPATCH(hardswish_stub, Entry<"hardswish">())
 REGISTER_PRIVATEUSE1_DISPATCH(hardswish_backward_stub, Entry<"hardswish_backward">())
 REGISTER_PRIVATEUSE1_DISPATCH(hardtanh_backward_stub, Entry<"hardtanh_backward">())
 REGISTER_PRIVATEUSE1_DISPATCH(mish_backward_stub, Entry<"mish_backward">())
 REGISTER_PRIVATEUSE1_DISPATCH(prelu_stub, Entry<"prelu">())
-REGISTER_PRIVATEUSE1_DISPATCH(prelu_backward_stub, Entry<"prelu_backward">())
+REGISTER_PRIVATEUSE1_DISPATCH(prelu_backward_stub, &npu::backend::prelu_backward)
 REGISTER_PRIVATEUSE1_DISPATCH(glu_stub, Entry<"glu">())
 REGISTER_PRIVATEUSE1_DISPATCH(mse_stub, Entry<"mse">())
 REGISTER_PRIVATEUSE1_DISPATCH(smooth_l1_stub, Entry<"smooth_l1">())
@@ -138,7 +190,7 @@ REGISTER_PRIVATEUSE1_DISPATCH(mse_backward_stub, Entry<"mse_backward">())
 REGISTER_PRIVATEUSE1_DISPATCH(smooth_l1_backward_stub, Entry<"smooth_l1_backward">())
 REGISTER_PRIVATEUSE1_DISPATCH(huber_backward_stub, Entry<"huber_backward">())
 REGISTER_PRIVATEUSE1_DISPATCH(logit_stub, &npu::backend::logit)
-REGISTER_PRIVATEUSE1_DISPATCH(logit_backward_stub, Entry<"logit_backward">())
+REGISTER_PRIVATEUSE1_DISPATCH(logit_backward_stub, &npu::backend::logit_backward)
 REGISTER_PRIVATEUSE1_DISPATCH(nan_to_num_stub, &npu::backend::nan_to_num)
 // clang-format on
 

@@ -97,8 +97,8 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
               "hardsigmoid.out">(m);
   elementwise<at::meta::structured_isposinf, entry<"isposinf">, "isposinf", "isposinf.out">(m);
   elementwise<at::meta::structured_isneginf, entry<"isneginf">, "isneginf", "isneginf.out">(m);
-  elementwise<at::meta::structured_special_entr, entry<"special_entr">, "special_entr",
-              "special_entr.out">(m);
+  elementwise<at::meta::structured_special_entr, entry<"entr">, "special_entr", "special_entr.out">(
+      m);
 }
 
 }  // namespace npu::backend

@@ -374,6 +374,7 @@ constexpr ElementwiseOp kTable[] = {
     {"hardtanh",      1, 2, false, [](Formula& f) { return clamp(f.in(0), f.scalar(0), f.scalar(1)); }},
     {"hardsigmoid",   1, 0, false, [](Formula& f) { return hard_gate(f.in(0)) / 6; }},
     {"hardswish",     1, 0, false, [](Formula& f) { return f.in(0) * hard_gate(f.in(0)) / 6; }},
+    {"glu",           2, 0, false, [](Formula& f) { return f.in(0) * sigmoid(f.in(1)); }},
     {"elu",           1, 3, false, elu},
     {"leaky_relu",    1, 1, false, [](Formula& f) { return where(f.in(0) > 0, f.in(0), f.in(0) * f.scalar(0)); }},
     {"prelu",         2, 0, false, [](Formula& f) { return where(f.in(0) > 0, f.in(0), f.in(1) * f.in(0)); }},
