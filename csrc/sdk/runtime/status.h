@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <new>
+#include <stdexcept>
 #include <string>
 #include <utility>
 
@@ -21,11 +23,24 @@ npuStatus failf(npuStatus status, fmt::format_string<Args...> format, Args&&... 
 
 npuStatus status_of(sim::ErrorKind kind);
 
+// How a function below the API fails; guarded() turns it into its status.
+class StatusError : public std::runtime_error {
+ public:
+  StatusError(npuStatus status, const std::string& message)
+      : std::runtime_error(message), status_(status) {}
+  npuStatus status() const { return status_; }
+
+ private:
+  npuStatus status_;
+};
+
 // Runs `body` (returning npuStatus), turning exceptions into statuses.
 template <class Body>
 npuStatus guarded(Body&& body) noexcept {
   try {
     return body();
+  } catch (const StatusError& error) {
+    return fail(error.status(), error.what());
   } catch (const sim::MachineError& error) {
     return fail(status_of(error.kind()), error.what());
   } catch (const std::bad_alloc&) {
@@ -35,11 +50,11 @@ npuStatus guarded(Body&& body) noexcept {
   }
 }
 
-#define NPU_RETURN_IF_ERROR(expression)                              \
-  do {                                                               \
+#define NPU_RETURN_IF_ERROR(expression)                             \
+  do {                                                              \
     if (npuStatus status_ = (expression); status_ != NPU_SUCCESS) { \
-      return status_;                                                \
-    }                                                                \
+      return status_;                                               \
+    }                                                               \
   } while (0)
 
 }  // namespace npu::sdk

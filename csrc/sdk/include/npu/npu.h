@@ -6,7 +6,9 @@
  * from the machine file, never from the host's clock.
  *
  * An asynchronous failure (an out-of-bounds program, say) is sticky: every later call on that device
- * returns the same status until npuDeviceReset().
+ * returns the same status until npuDeviceReset(). Exempt are calls that only describe (properties,
+ * a default stream, a stream's device, pointer attributes) and those that give something back
+ * (npuFree, npuHostFree, destroying, unloading).
  */
 #ifndef NPU_NPU_H_
 #define NPU_NPU_H_
@@ -101,7 +103,7 @@ NPU_API npuStatus npuMemGetInfo(int device, size_t* free_bytes, size_t* total_by
 
 /* Page-locked host memory. */
 NPU_API npuStatus npuHostAlloc(size_t bytes, void** pointer);
-NPU_API npuStatus npuHostFree(void* pointer);
+NPU_API npuStatus npuHostFree(void* pointer); /* waits for all devices' pending work */
 
 typedef struct npuPointerAttributes {
   int device;     /* -1: pinned host memory */
@@ -148,7 +150,7 @@ NPU_API npuStatus npuEventElapsedTime(npuEvent start, npuEvent end, double* nano
 
 /* Assembles program text (docs/isa.md). A module holds one kernel for each `.kernel`. */
 NPU_API npuStatus npuModuleLoadText(const char* text, npuModule* module);
-NPU_API npuStatus npuModuleUnload(npuModule module);
+NPU_API npuStatus npuModuleUnload(npuModule module); /* waits for all devices' pending work */
 NPU_API npuStatus npuModuleGetKernel(npuModule module, const char* name, npuKernel* kernel);
 /* The kernel's text. Writes at most `capacity` bytes, terminator included, and the full length
  * (without terminator) to `length`. */
@@ -159,7 +161,8 @@ typedef enum npuArgKind { NPU_ARG_POINTER = 0, NPU_ARG_INTEGER = 1, NPU_ARG_REAL
 typedef struct npuArg {
   npuArgKind kind;
   union {
-    void* pointer; /* any address inside an allocation of the stream's device */
+    void* pointer; /* any address inside an allocation of the stream's device, or NULL: nothing may
+                      be read or written through it */
     int64_t integer;
     double real;
   } value;

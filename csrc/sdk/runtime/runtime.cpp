@@ -1,0 +1,115 @@
+// The process's devices: made at the first use, stopped at exit, refused after fork.
+#include <pthread.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "csrc/sdk/runtime/device.h"
+#include "csrc/sdk/runtime/fault_handler.h"
+#include "csrc/sdk/runtime/status.h"
+
+namespace npu::sdk {
+namespace {
+
+enum class State : uint8_t { unused, failed, ready, forked, exiting };
+std::atomic<State> state{State::unused};
+std::mutex start_mutex;
+Runtime* instance = nullptr;
+
+struct Failure {
+  npuStatus status;
+  std::string message;
+};
+Failure* failure = nullptr;
+
+// Workers do not follow into a child; the calling thread alone exists there.
+void after_fork_in_child() {
+  if (state.load() == State::ready) state.store(State::forked);
+}
+
+void at_exit() {
+  if (state.load() != State::ready) return;
+  state.store(State::exiting);
+  for (const auto& device : instance->devices) device->ask_to_stop();
+  for (const auto& device : instance->devices) device->join();
+}
+
+void start() {
+  auto made = std::make_unique<Runtime>();
+  try {
+    made->environment = parse_environment([](const char* name) { return std::getenv(name); });
+    made->machine = sim::load_machine(made->environment.arch);
+    for (size_t i = 0; i < made->environment.devices.size(); ++i) {
+      made->devices.push_back(
+          std::make_unique<Device>(static_cast<int>(i), made->environment, made->machine));
+    }
+  } catch (const StatusError& error) {
+    failure = new Failure{error.status(), error.what()};
+  } catch (const sim::MachineError& error) {
+    failure = new Failure{status_of(error.kind()), error.what()};
+  }
+  if (failure != nullptr) {
+    state.store(State::failed);
+    return;
+  }
+  instance = made.release();
+  for (const auto& device : instance->devices) report_faults(device->index(), device->memory());
+  pthread_atfork(nullptr, nullptr, after_fork_in_child);
+  std::atexit(at_exit);
+  state.store(State::ready);
+}
+
+}  // namespace
+
+void require_process() {
+  switch (state.load(std::memory_order_acquire)) {
+    case State::unused:
+    case State::ready:
+      return;
+    case State::failed:
+      throw StatusError(failure->status, failure->message);
+    case State::forked:
+      throw StatusError(NPU_ERROR_INVALID_DEVICE,
+                        "the parent process used NPU devices before it forked: start such a "
+                        "process by spawn (fork and exec)");
+    case State::exiting:
+      throw StatusError(NPU_ERROR_INVALID_DEVICE, "the process is exiting");
+  }
+}
+
+Runtime& runtime() {
+  if (state.load(std::memory_order_acquire) == State::unused) {
+    std::lock_guard lock(start_mutex);
+    if (state.load() == State::unused) start();
+  }
+  require_process();
+  return *instance;
+}
+
+Device* Runtime::owner_of(const void* pointer) const {
+  for (const auto& device : devices) {
+    if (device->memory().owns(pointer)) return device.get();
+  }
+  return nullptr;
+}
+
+Device& device_at(int index) {
+  Runtime& process = runtime();
+  const int count = static_cast<int>(process.devices.size());
+  if (index < 0 || index >= count) {
+    throw StatusError(NPU_ERROR_INVALID_DEVICE,
+                      fmt::format("no device {}: the process has {}", index, count));
+  }
+  return *process.devices[index];
+}
+
+Device& usable_device(int index) {
+  Device& device = device_at(index);
+  device.require_usable();
+  return device;
+}
+
+}  // namespace npu::sdk
