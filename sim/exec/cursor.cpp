@@ -151,42 +151,47 @@ const Step* Cursor::next() {
         ++step_.scalar_instructions;
         values_[inst.s[0]] = value(inst.s[1]) != 0 ? value(inst.s[2]) : value(inst.s[3]);
         continue;
-      default:
-        break;
-    }
-    step_.inst = &inst;
-    step_.dst = step_.dst2 = kNoBuffer;
-    step_.src = {kNoBuffer, kNoBuffer, kNoBuffer};
-    switch (inst.op) {
       case Opcode::s_load:
+        begin(inst);
         scalar_load(inst);
-        break;
+        return &step_;
       case Opcode::d_load:
       case Opcode::d_store:
       case Opcode::d_gather:
       case Opcode::d_scatter:
       case Opcode::d_fill:
+        begin(inst);
         resolve_dma(inst);
-        break;
+        return &step_;
       case Opcode::m_mma:
+        begin(inst);
         resolve_matrix(inst);
-        break;
+        return &step_;
       case Opcode::v_unary:
+        begin(inst);
         resolve_elementwise(inst, 1);
-        break;
+        return &step_;
       case Opcode::v_binary:
+        begin(inst);
         resolve_elementwise(inst, 2);
-        break;
+        return &step_;
       case Opcode::v_ternary:
+        begin(inst);
         resolve_elementwise(inst, 3);
-        break;
+        return &step_;
       default:
+        begin(inst);
         resolve_vector(inst);
-        break;
+        return &step_;
     }
-    return &step_;
   }
   return nullptr;
+}
+
+inline void Cursor::begin(const Instruction& inst) {
+  step_.inst = &inst;
+  step_.dst = step_.dst2 = kNoBuffer;
+  step_.src = {kNoBuffer, kNoBuffer, kNoBuffer};
 }
 
 bool Cursor::control(const Instruction& inst) {
@@ -446,23 +451,24 @@ void Cursor::resolve_dma(const Instruction& inst) {
   const int64_t element =
       inst.op == Opcode::d_fill ? size_of(inst.dtype) : tiles_[tile].element_size;
 
-  // Products of non-negative sizes are kept below 2^62, so that bytes fit as well.
+  // Everything in elements first; one flag collects the overflows.
   int64_t rows = 1;
   int64_t cols = 1;
-  bool overflow = false;
-  __int128 lower = static_cast<__int128>(value(inst.s[kDmaOffset])) * element;
-  __int128 upper = lower + element;
-  step_.offset = static_cast<int64_t>(lower);
+  int64_t lower = value(inst.s[kDmaOffset]);
+  int64_t upper = lower;
+  bool overflow = __builtin_mul_overflow(lower, element, &step_.offset);
   for (int i = 0; i < inst.ndim; ++i) {
     const int64_t size = value(inst.s[kDmaSizes + i]);
     const int64_t stride = value(inst.s[kDmaStrides + i]);
     if (size < 0) fail(ErrorKind::kShape, fmt::format("size {} of dimension {}", size, i));
     step_.size[i] = size;
-    step_.stride[i] = static_cast<int64_t>(static_cast<uint64_t>(stride) * element);
+    overflow |= __builtin_mul_overflow(stride, element, &step_.stride[i]);
     int64_t& product = i < inst.row_dims ? rows : cols;
     overflow |= __builtin_mul_overflow(product, size, &product);
-    const __int128 reach = static_cast<__int128>(stride) * (size - 1) * element;
-    (reach < 0 ? lower : upper) += reach;
+    int64_t reach = 0;
+    overflow |= __builtin_mul_overflow(stride, size - 1, &reach);
+    int64_t& end = reach < 0 ? lower : upper;
+    overflow |= __builtin_add_overflow(end, reach, &end);
   }
   if (inst.op == Opcode::d_gather) {
     use(0);
@@ -477,16 +483,16 @@ void Cursor::resolve_dma(const Instruction& inst) {
   int64_t elements = 0;
   overflow |= __builtin_mul_overflow(rows, cols, &elements);
   overflow |= __builtin_mul_overflow(elements, element, &step_.bytes);
-  if (overflow) fail(ErrorKind::kShape, "the number of elements overflows");
   if (indexed) {
-    step_.index_stride = static_cast<int64_t>(
-        static_cast<uint64_t>(value(inst.s[kDmaIndexStride])) * static_cast<uint64_t>(element));
-  } else if (elements > 0) {
-    constexpr auto kLeast = std::numeric_limits<int64_t>::min();
-    constexpr auto kMost = std::numeric_limits<int64_t>::max();
-    check_bounds(inst, lower < kLeast ? kLeast : static_cast<int64_t>(lower),
-                 upper > kMost ? kMost : static_cast<int64_t>(upper));
+    overflow |=
+        __builtin_mul_overflow(value(inst.s[kDmaIndexStride]), element, &step_.index_stride);
+  } else {
+    overflow |= __builtin_mul_overflow(lower, element, &lower);
+    overflow |= __builtin_add_overflow(upper, 1, &upper);
+    overflow |= __builtin_mul_overflow(upper, element, &upper);
   }
+  if (overflow) fail(ErrorKind::kOutOfBounds, "offsets, sizes or strides overflow 64 bits");
+  if (!indexed && elements > 0) check_bounds(inst, lower, upper);
 
   switch (inst.op) {
     case Opcode::d_load:

@@ -126,6 +126,7 @@ class Cursor {
   void resolve_elementwise(const Instruction& inst, int operands);
   void resolve_vector(const Instruction& inst);
 
+  void begin(const Instruction& inst);
   void use(int source);
   BufferId define(TileId tile, int64_t rows, int64_t cols);  // renames to the next physical buffer
   BufferId update(TileId tile);                              // the current one, must be written

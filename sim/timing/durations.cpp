@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstdlib>
 
 namespace npu::sim {
 namespace {
@@ -141,31 +142,30 @@ DmaCost dma_cost(const Prepared& prepared, const Step& step) {
       break;
   }
 
-  // The longest contiguous run, whichever order the dimensions come in: the DMA transposes on its
-  // way. A dimension of stride 0 within the run repeats what has been fetched.
+  // The longest contiguous run. Its dimensions need not be the innermost ones: the DMA transposes
+  // on its way. An innermost dimension of stride 0 repeats what has been fetched.
   int64_t run = size_of(type);
-  int64_t others = 1;  // elements' worth of dimensions outside the run
-  uint32_t open = 0;
-  for (int i = 0; i < inst.ndim; ++i) {
-    if (step.size[i] != 1) open |= 1u << i;
+  int64_t others = 1;  // runs
+  int left = inst.ndim;
+  while (left > 0 && (step.stride[left - 1] == run || step.size[left - 1] == 1)) {
+    run *= step.size[--left];
   }
-  for (int i = inst.ndim - 1; i >= 0;) {
-    const int64_t stride = step.stride[i] < 0 ? -step.stride[i] : step.stride[i];
-    if ((open >> i & 1) != 0 && stride == run) {
-      run *= step.size[i];
-      open &= ~(1u << i);
-      i = inst.ndim - 1;
-    } else {
-      --i;
+  if (left > 0) {
+    uint32_t open = (1u << left) - 1;
+    for (int i = left - 1; i >= 0; --i) {
+      if ((open >> i & 1) != 0 && std::abs(step.stride[i]) == run) {
+        run *= step.size[i];
+        open &= ~(1u << i);
+        i = left;  // the longer run may continue in any other dimension
+      }
     }
-  }
-  for (int i = inst.ndim - 1; i >= 0; --i) {
-    if ((open >> i & 1) == 0) continue;
-    const bool repeats = step.stride[i] == 0 && (open >> (i + 1)) == 0;
-    if (repeats) {
-      open &= ~(1u << i);
-    } else {
-      others *= step.size[i];
+    for (int i = left - 1; i >= 0; --i) {
+      if ((open >> i & 1) == 0) continue;
+      if (step.stride[i] == 0 && (open >> (i + 1)) == 0) {
+        open &= ~(1u << i);
+      } else {
+        others *= step.size[i];
+      }
     }
   }
   const int64_t burst = machine.dma.burst_bytes;

@@ -97,6 +97,9 @@ class Simulation {
   // (issue cycle, core): what is granted first. Cores are few, cycles many.
   using Turn = uint64_t;
   static constexpr int kCoreBits = 16;
+  // A core keeps its turn for this many cycles beyond the next core's, so that the few loads that
+  // start a round are granted together: the host changes cores less often.
+  static constexpr uint64_t kHeldTurn = 32;
   static Turn turn(uint64_t cycle, int core) {
     return cycle << kCoreBits | static_cast<uint64_t>(core);
   }
@@ -263,7 +266,8 @@ bool Simulation::advance(Core& core, Turn until, Turn& next) {
         return true;
       }
       core.waiting = nullptr;
-      hbm_.retire(to_ticks(mine >> kCoreBits));
+      const uint64_t now = mine >> kCoreBits;
+      if (now > kHeldTurn) hbm_.retire(to_ticks(now - kHeldTurn));
       run_dma(core, queue, *step);
     } else if (op == Opcode::m_mma) {
       run_matrix(core, *step);
@@ -292,13 +296,13 @@ Timing Simulation::run() {
   while (!turns.empty()) {
     const size_t size = turns.size();
     Turn until = kNever;
-    if (size > 1) until = turns[1];
-    if (size > 2) until = std::min(until, turns[2]);
+    if (size > 1) until = turns[1] + turn(kHeldTurn, 0);
+    if (size > 2) until = std::min(until, turns[2] + turn(kHeldTurn, 0));
     Turn next = 0;
     if (advance(cores[turns[0] & kCoreMask], until, next)) {
       size_t hole = 0;
       for (size_t child = 1; child < size; child = 2 * hole + 1) {
-        if (child + 1 < size && turns[child + 1] < turns[child]) ++child;
+        child += static_cast<size_t>(child + 1 < size && turns[child + 1] < turns[child]);
         if (next < turns[child]) break;
         turns[hole] = turns[child];
         hole = child;
