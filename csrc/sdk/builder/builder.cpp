@@ -493,17 +493,15 @@ void Builder::elementwise(Opcode op, uint8_t fn, const Tile& dst,
                           std::initializer_list<const Operand*> operands) {
   bool reals = sim::is_float(dst.dtype);
   for (const Operand* operand : operands) {
-    if (operand->tile_ != sim::kNoTile) {
-      reals |= sim::is_float(program_.tiles[operand->tile_].dtype);
-    }
+    if (operand->is_tile()) reals |= sim::is_float(operand->tile_.dtype);
   }
   Instruction& inst = emit(op);
   inst.fn = fn;
   inst.dst = dst.id;
   size_t i = 0;
   for (const Operand* operand : operands) {
-    inst.src[i] = operand->tile_;
-    if (operand->tile_ == sim::kNoTile) inst.s[i] = slot(typed_value(operand->value_, reals));
+    inst.src[i] = operand->tile_.id;
+    if (!operand->is_tile()) inst.s[i] = slot(typed_value(operand->value_, reals));
     ++i;
   }
 }

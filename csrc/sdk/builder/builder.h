@@ -83,17 +83,18 @@ struct Tile {
 // integer computation integers; constants become what is wanted, others need to_real().
 class Operand {
  public:
-  Operand(const Tile& tile) : tile_(tile.id), value_(0) {}  // NOLINT
-  Operand(const Value& value) : value_(value) {}            // NOLINT
-  Operand(double value) : value_(value) {}                  // NOLINT
-  Operand(int value) : value_(value) {}                     // NOLINT
+  Operand(const Tile& tile) : tile_(tile), value_(0) {}  // NOLINT
+  Operand(const Value& value) : value_(value) {}         // NOLINT
+  Operand(double value) : value_(value) {}               // NOLINT
+  Operand(int value) : value_(value) {}                  // NOLINT
 
-  bool is_tile() const { return tile_ != sim::kNoTile; }
+  bool is_tile() const { return tile_.id != sim::kNoTile; }
+  const Tile& tile() const { return tile_; }
   const Value& value() const { return value_; }  // of a scalar
 
  private:
   friend class Builder;
-  sim::TileId tile_ = sim::kNoTile;
+  Tile tile_;
   Value value_;
 };
 

@@ -17,7 +17,7 @@ constexpr double kSqrt2 = std::numbers::sqrt2;
 constexpr double kInvSqrt2Pi = std::numbers::inv_sqrtpi / kSqrt2;
 
 // The tanh form of GELU: 0.5 x (1 + tanh(kBeta (x + kKappa x^3))).
-constexpr double kGeluBeta = kSqrt2 / 2 * std::numbers::inv_sqrtpi * 2;
+constexpr double kGeluBeta = kSqrt2 * std::numbers::inv_sqrtpi;
 constexpr double kGeluKappa = 0.044715;
 
 template <UnaryFn fn>

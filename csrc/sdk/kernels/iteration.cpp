@@ -25,12 +25,6 @@ int64_t Iteration::numel() const {
   return n;
 }
 
-void Iteration::append(int64_t dim_size, std::span<const int64_t> strides) {
-  size[rank] = dim_size;
-  for (int t = 0; t < tensors; ++t) stride[t][rank] = strides[t];
-  ++rank;
-}
-
 void Iteration::sort_by_first() {
   // Insertion sort: stable, and the usual case is sorted already.
   const auto before = [&](int a, int b) {
@@ -53,7 +47,6 @@ void Iteration::sort_by_first() {
 void Iteration::coalesce() {
   int kept = 0;
   for (int d = 0; d < rank; ++d) {
-    if (size[d] == 1) continue;
     bool joins = kept > 0;
     for (int t = 0; joins && t < tensors; ++t) {
       joins = stride[t][d] == stride[t][kept - 1] * size[kept - 1];
@@ -72,13 +65,13 @@ void Iteration::coalesce() {
 Iteration make_iteration(std::span<const Tensor* const> tensors) {
   Iteration iteration;
   iteration.tensors = static_cast<int>(tensors.size());
-  iteration.rank = tensors[0]->rank;
-  for (int d = 0; d < iteration.rank; ++d) {
-    const int source = iteration.rank - 1 - d;
-    iteration.size[d] = tensors[0]->sizes[source];
+  for (int d = tensors[0]->rank - 1; d >= 0; --d) {
+    if (tensors[0]->sizes[d] == 1) continue;
+    iteration.size[iteration.rank] = tensors[0]->sizes[d];
     for (int t = 0; t < iteration.tensors; ++t) {
-      iteration.stride[t][d] = tensors[t]->defined() ? tensors[t]->strides[source] : 0;
+      iteration.stride[t][iteration.rank] = tensors[t]->defined() ? tensors[t]->strides[d] : 0;
     }
+    ++iteration.rank;
   }
   return iteration;
 }

@@ -21,15 +21,14 @@ struct Iteration {
   std::array<std::array<int64_t, kMaxRank>, kMaxIterationTensors> stride = {};  // [tensor][dim]
 
   int64_t numel() const;
-  // Adds an outermost dimension.
-  void append(int64_t dim_size, std::span<const int64_t> strides);
   // Sorts dimensions by the first tensor's strides, so that its memory is walked in order.
   void sort_by_first();
-  // Drops dimensions of size 1 and joins neighbours that all tensors walk as one.
+  // Joins neighbouring dimensions that all tensors walk as one.
   void coalesce();
 };
 
-// All dimensions of `tensors`, which have equal sizes; immediates count as broadcast.
+// The dimensions of `tensors`, which have equal sizes, but for those of size 1. Immediates count as
+// broadcast.
 Iteration make_iteration(std::span<const Tensor* const> tensors);
 
 // Fails with NPU_ERROR_INVALID_VALUE (or NPU_ERROR_UNIMPLEMENTED for dtypes without an engine)

@@ -1,0 +1,156 @@
+#include "csrc/sdk/kernels/tile_walk.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace npu::kernels {
+
+using sdk::Builder;
+using sdk::Dim;
+using sdk::Region;
+using sdk::Value;
+
+int64_t tile_capacity(const sim::Machine& machine, int64_t bytes, int64_t most) {
+  // What single elements and the rounding of buffers take beside.
+  constexpr int64_t kReserve = 4096;
+  const int64_t fits = (machine.scratchpad_bytes() - kReserve) / bytes / kTileAlignment;
+  return std::clamp(fits * kTileAlignment, kTileAlignment, most);
+}
+
+int load_buffers(const sim::Machine& machine) {
+  constexpr int64_t kLarge = int64_t{1} << 20;
+  return machine.scratchpad_bytes() >= kLarge ? 4 : 2;
+}
+
+int64_t target_elements(const sim::Machine& machine, int64_t n, int64_t capacity) {
+  constexpr int64_t kGranule = 1024;
+  const int64_t share = ceil_div(ceil_div(n, machine.core.count), kGranule) * kGranule;
+  return std::clamp(share, std::min(kSmallTileElements, capacity), capacity);
+}
+
+int64_t even_part(int64_t size, int64_t most) { return ceil_div(size, ceil_div(size, most)); }
+
+namespace {
+
+void count_tiles(const Iteration& nest, Tiling& tiling) {
+  for (int d = 0; d < nest.rank; ++d) {
+    const int64_t steps = d < kTileDims ? ceil_div(nest.size[d], tiling.tile[d]) : nest.size[d];
+    if (d < kTileDims) tiling.tiles[d] = steps;
+    tiling.grid *= steps;
+  }
+}
+
+}  // namespace
+
+Tiling choose_tiling(const Iteration& nest, int64_t elements, int tile_dims) {
+  Tiling tiling;
+  int64_t room = elements;
+  // An outer dimension joins only while the inner ones are whole.
+  for (int d = 0; d < std::min(nest.rank, tile_dims) && room > 0; ++d) {
+    tiling.tile[d] = even_part(nest.size[d], room);
+    if (tiling.tile[d] < nest.size[d]) break;
+    room /= tiling.tile[d];
+  }
+  count_tiles(nest, tiling);
+  return tiling;
+}
+
+Tiling choose_square_tiling(const Iteration& nest, int64_t elements) {
+  Tiling tiling;
+  int64_t side = 1;
+  while (side * side * 4 <= elements) side *= 2;
+  tiling.tile[0] = even_part(nest.size[0], side);
+  tiling.tile[1] = even_part(nest.size[1], elements / tiling.tile[0]);
+  count_tiles(nest, tiling);
+  return tiling;
+}
+
+TileWalk::TileWalk(Builder& builder, int dims, int tensors, uint32_t left_out)
+    : builder_(builder),
+      dims_(dims),
+      offset_(static_cast<size_t>(tensors), Value(0)),
+      stride_(static_cast<size_t>(tensors)) {
+  if (dims == 0) {
+    locate_linear();
+  } else {
+    locate_strided(left_out);
+  }
+}
+
+void TileWalk::locate_linear() {
+  const Value n = builder_.integer("n");
+  const Value tile = builder_.integer("tile");
+  const Value start = builder_.pid() * tile;
+  extent_[0] = builder_.min(n - start, tile);
+  std::fill(offset_.begin(), offset_.end(), start);
+}
+
+void TileWalk::locate_strided(uint32_t left_out) {
+  const int tensors = static_cast<int>(offset_.size());
+  const auto part = [&](int t) { return (left_out >> t & 1) == 0; };
+  std::vector<Value> size, tile, count;
+  for (int d = 0; d < dims_; ++d) {
+    const bool tiled = d < kTileDims;
+    size.push_back(builder_.integer(fmt::format("size{}", d)));
+    tile.push_back(tiled ? builder_.integer(fmt::format("tile{}", d)) : Value(1));
+    count.push_back(tiled ? builder_.integer(fmt::format("tiles{}", d)) : size.back());
+  }
+  for (int t = 0; t < tensors; ++t) {
+    for (int d = 0; part(t) && d < dims_; ++d) {
+      stride_[static_cast<size_t>(t)].push_back(builder_.integer(fmt::format("stride{}_{}", t, d)));
+    }
+  }
+  Value rest = builder_.pid();
+  for (int d = 0; d < dims_; ++d) {
+    const auto i = static_cast<size_t>(d);
+    const bool last = d + 1 == dims_;
+    const Value index = last ? rest : rest % count[i];
+    if (!last) rest = rest / count[i];
+    const Value start = index * tile[i];
+    for (int t = 0; t < tensors; ++t) {
+      if (part(t)) offset_[static_cast<size_t>(t)] = offset(t) + start * stride(t, d);
+    }
+    if (d < kTileDims) extent_[i] = builder_.min(size[i] - start, tile[i]);
+  }
+  rows_ = extent_[1] * extent_[2];
+}
+
+Value TileWalk::stride(int tensor, int dim) const {
+  if (dims_ == 0) return 1;
+  if (dim >= dims_) return 0;
+  return stride_[static_cast<size_t>(tensor)][static_cast<size_t>(dim)];
+}
+
+Region TileWalk::region(int tensor) const { return region(tensor, kUnlimited, kUnlimited); }
+
+Region TileWalk::region(int tensor, const Value& row_limit, const Value& col_limit) const {
+  const auto limited = [&](int dim, const Value& limit) {
+    return limit.is_constant() ? extent(dim) : builder_.min(extent(dim), limit);
+  };
+  std::vector<Dim> rows;
+  for (int d = std::min(dims_, kTileDims) - 1; d > 0; --d) {
+    rows.push_back({limited(d, row_limit), stride(tensor, d)});
+  }
+  return {std::move(rows), {{limited(0, col_limit), stride(tensor, 0)}}};
+}
+
+void pass_linear_walk(Arguments& args, int64_t n, int64_t elements) {
+  args.integer(n);
+  args.integer(elements);
+}
+
+void pass_walk(Arguments& args, const Iteration& nest, const Tiling& tiling, uint32_t left_out) {
+  for (int d = 0; d < nest.rank; ++d) {
+    args.integer(nest.size[d]);
+    if (d >= kTileDims) continue;
+    args.integer(tiling.tile[d]);
+    args.integer(tiling.tiles[d]);
+  }
+  for (int t = 0; t < nest.tensors; ++t) {
+    if ((left_out >> t & 1) != 0) continue;
+    for (int d = 0; d < nest.rank; ++d) args.integer(nest.stride[t][d]);
+  }
+}
+
+}  // namespace npu::kernels

@@ -1,0 +1,88 @@
+// How programs walk a strided loop nest: a tile covers the innermost dimensions of an Iteration,
+// [dim 2 x dim 1, dim 0], and the program id counts tiles and outer dimensions.
+//
+// The program side (TileWalk) declares what the launch side (Tiling, pass_walk) passes. A tensor of
+// the walk need not lie in memory: index arithmetic is a tensor whose strides say how the index
+// grows.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "csrc/sdk/builder/builder.h"
+#include "csrc/sdk/kernels/arguments.h"
+#include "csrc/sdk/kernels/iteration.h"
+
+namespace npu::kernels {
+
+inline constexpr int kTileDims = 3;
+inline constexpr int64_t kTileAlignment = 64;  // elements
+// Elements of a tile: large enough to hide the latency of the memory, small enough that the host's
+// second-level cache holds the tiles of a program.
+inline constexpr int64_t kTileElements = 8192;
+inline constexpr int64_t kSmallTileElements = 4096;
+
+inline constexpr int64_t kUnlimited = INT64_MAX;
+
+inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Elements that fit where each element of a tile takes `bytes` of scratchpad, at most `most`.
+int64_t tile_capacity(const sim::Machine& machine, int64_t bytes, int64_t most = kTileElements);
+
+// How many buffers a tile that is loaded has: loads run that far ahead.
+int load_buffers(const sim::Machine& machine);
+
+// Elements of a tile for a nest of n: the capacity, unless more cores could work.
+int64_t target_elements(const sim::Machine& machine, int64_t n, int64_t capacity);
+
+// Splits `size` into equal parts of at most `most`.
+int64_t even_part(int64_t size, int64_t most);
+
+struct Tiling {
+  std::array<int64_t, kTileDims> tile = {1, 1, 1};   // elements
+  std::array<int64_t, kTileDims> tiles = {1, 1, 1};  // how many
+  int64_t grid = 1;
+};
+// A tile of at most `elements` over at most `tile_dims` dimensions.
+Tiling choose_tiling(const Iteration& nest, int64_t elements, int tile_dims = kTileDims);
+// Nearly square in the first two dimensions, for tiles that are transposed.
+Tiling choose_square_tiling(const Iteration& nest, int64_t elements);
+
+class TileWalk {
+ public:
+  // `dims`: 0 declares the linear form, in which every tensor is contiguous; otherwise the nest's
+  // rank. Declares its arguments and emits the arithmetic. Tensors whose bit is set in `left_out`
+  // have no place in the walk.
+  TileWalk(sdk::Builder& builder, int dims, int tensors, uint32_t left_out = 0);
+
+  const sdk::Value& rows() const { return rows_; }
+  const sdk::Value& cols() const { return extent_[0]; }
+  // Of the tile's first element, from the tensor's pointer.
+  const sdk::Value& offset(int tensor) const { return offset_[static_cast<size_t>(tensor)]; }
+  const sdk::Value& extent(int dim) const { return extent_[static_cast<size_t>(dim)]; }
+  sdk::Value stride(int tensor, int dim) const;
+
+  // Where the tensor's tile lies.
+  sdk::Region region(int tensor) const;
+  // At most so many elements along each row dimension and along the columns.
+  sdk::Region region(int tensor, const sdk::Value& row_limit, const sdk::Value& col_limit) const;
+
+ private:
+  void locate_linear();
+  void locate_strided(uint32_t left_out);
+
+  sdk::Builder& builder_;
+  int dims_;
+  std::array<sdk::Value, kTileDims> extent_ = {1, 1, 1};
+  sdk::Value rows_ = 1;
+  std::vector<sdk::Value> offset_;
+  std::vector<std::vector<sdk::Value>> stride_;
+};
+
+// The walk's arguments: of the linear form (whose grid is ceil_div(n, elements)) and of the strided
+// one. `left_out` as given to TileWalk.
+void pass_linear_walk(Arguments& args, int64_t n, int64_t elements);
+void pass_walk(Arguments& args, const Iteration& nest, const Tiling& tiling, uint32_t left_out = 0);
+
+}  // namespace npu::kernels
