@@ -274,8 +274,8 @@ npuStatus launch_variant(const Variant& v, const Iteration& nest, const Tensor& 
   const int64_t n = nest.numel();
   const int64_t elements = target_elements(*machine, n, capacity_of(v, *machine));
   if (v.dims == 0) {
-    pass_linear_walk(args, n, elements);
-    return launch(kernel, ceil_div(n, elements), args, stream);
+    const int64_t grid = pass_linear_walk(args, n, elements);
+    return launch(kernel, grid, args, stream);
   }
   const Tiling tiling =
       v.transposed != 0 ? choose_square_tiling(nest, elements) : choose_tiling(nest, elements);
@@ -286,8 +286,8 @@ npuStatus launch_variant(const Variant& v, const Iteration& nest, const Tensor& 
     args.integer(one_row ? 1 : kUnlimited);
     args.integer(stride[0] == 0 ? 1 : kUnlimited);
   }
-  pass_walk(args, nest, tiling, v.left_out());
-  return launch(kernel, tiling.grid, args, stream);
+  const int64_t grid = pass_strided_walk(args, nest, tiling, v.left_out());
+  return launch(kernel, grid, args, stream);
 }
 
 }  // namespace

@@ -135,12 +135,28 @@ Region TileWalk::region(int tensor, const Value& row_limit, const Value& col_lim
   return {std::move(rows), {{limited(0, col_limit), stride(tensor, 0)}}};
 }
 
-void pass_linear_walk(Arguments& args, int64_t n, int64_t elements) {
-  args.integer(n);
-  args.integer(elements);
+int walk_dims(const Iteration& nest) {
+  if (nest.rank > 1) return nest.rank;
+  for (int t = 0; nest.rank == 1 && t < nest.tensors; ++t) {
+    if (nest.stride[t][0] != 1) return 1;
+  }
+  return 0;
 }
 
-void pass_walk(Arguments& args, const Iteration& nest, const Tiling& tiling, uint32_t left_out) {
+int64_t pass_walk(Arguments& args, const Iteration& nest, int dims, int64_t elements,
+                  int tile_dims) {
+  if (dims == 0) return pass_linear_walk(args, nest.numel(), elements);
+  return pass_strided_walk(args, nest, choose_tiling(nest, elements, tile_dims));
+}
+
+int64_t pass_linear_walk(Arguments& args, int64_t n, int64_t elements) {
+  args.integer(n);
+  args.integer(elements);
+  return ceil_div(n, elements);
+}
+
+int64_t pass_strided_walk(Arguments& args, const Iteration& nest, const Tiling& tiling,
+                          uint32_t left_out) {
   for (int d = 0; d < nest.rank; ++d) {
     args.integer(nest.size[d]);
     if (d >= kTileDims) continue;
@@ -151,6 +167,7 @@ void pass_walk(Arguments& args, const Iteration& nest, const Tiling& tiling, uin
     if ((left_out >> t & 1) != 0) continue;
     for (int d = 0; d < nest.rank; ++d) args.integer(nest.stride[t][d]);
   }
+  return tiling.grid;
 }
 
 }  // namespace npu::kernels

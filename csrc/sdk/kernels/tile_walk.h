@@ -80,9 +80,16 @@ class TileWalk {
   std::vector<std::vector<sdk::Value>> stride_;
 };
 
-// The walk's arguments: of the linear form (whose grid is ceil_div(n, elements)) and of the strided
-// one. `left_out` as given to TileWalk.
-void pass_linear_walk(Arguments& args, int64_t n, int64_t elements);
-void pass_walk(Arguments& args, const Iteration& nest, const Tiling& tiling, uint32_t left_out = 0);
+// The `dims` of a TileWalk over the nest: 0 if all tensors are contiguous, else the rank.
+int walk_dims(const Iteration& nest);
+
+// Passes the walk's arguments for tiles of at most `elements` over at most `tile_dims` dimensions;
+// returns the grid.
+int64_t pass_walk(Arguments& args, const Iteration& nest, int dims, int64_t elements,
+                  int tile_dims = kTileDims);
+// The parts: the linear form and the strided one. `left_out` as given to TileWalk.
+int64_t pass_linear_walk(Arguments& args, int64_t n, int64_t elements);
+int64_t pass_strided_walk(Arguments& args, const Iteration& nest, const Tiling& tiling,
+                          uint32_t left_out = 0);
 
 }  // namespace npu::kernels
