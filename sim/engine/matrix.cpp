@@ -1,0 +1,206 @@
+#include "sim/engine/matrix.h"
+
+#include <cstring>
+
+#include "sim/engine/gemm_kernels.h"
+
+namespace npu::sim {
+namespace {
+
+// Up to this many rows of a, products with a transposed b read b's rows where they lie: packing
+// would cost more than it saves.
+constexpr int64_t kDotRows = 8;
+
+template <class T>
+struct Matrix {
+  const T* data;
+  int64_t ld;
+};
+
+// The tile as a row-major [rows, cols] matrix of its own type, transposed into scratch if need be.
+template <class T>
+Matrix<T> plain(EngineContext& context, Scratch::Piece piece, const Matrix<T>& stored,
+                bool transposed, int64_t rows, int64_t cols) {
+  if (!transposed) return stored;
+  T* out = context.scratch.get<T>(piece, rows * cols);
+  constexpr int kCode = std::countr_zero(sizeof(T));
+  context.table.transpose[kCode](out, cols, stored.data, stored.ld, cols, rows);
+  return {out, cols};
+}
+
+template <class T>
+Matrix<T> stored_in(const Tile& tile) {
+  return {reinterpret_cast<const T*>(tile.data), tile.ld};
+}
+
+// The tile's elements as T, packed.
+template <class T>
+Matrix<T> converted(EngineContext& context, Scratch::Piece piece, const Tile& tile) {
+  T* out = context.scratch.get<T>(piece, tile.elements());
+  for (int64_t r = 0; r < tile.rows; ++r) {
+    load_as(context.table, out + r * tile.cols, tile.dtype, tile.row(r), tile.cols);
+  }
+  return {out, tile.cols};
+}
+
+// For hosts and sizes that LIBXSMM has no kernel for: rows of b scaled and added.
+template <class T>
+void multiply_rows(const VectorTable& table, const GemmShape& shape, bool transpose_a, T* c,
+                   const T* a, const T* b) {
+  const auto fma = ComputeTraits<T>::elementwise(table).ternary[static_cast<int>(TernaryFn::fma)];
+  for (int64_t i = 0; i < shape.m; ++i) {
+    T* out = c + i * shape.ldc;
+    if (!shape.accumulate) std::fill_n(out, shape.n, T(0));
+    for (int64_t p = 0; p < shape.k; ++p) {
+      const T* factor = transpose_a ? a + p * shape.lda + i : a + i * shape.lda + p;
+      fma(out, {factor, true}, {b + p * shape.ldb, false}, {out, false}, shape.n);
+    }
+  }
+}
+
+struct Problem {
+  int64_t m, n, k;
+  bool transpose_a, transpose_b, accumulate;
+};
+
+template <class T>
+void multiply_floats(EngineContext& context, const Problem& problem, T* c, int64_t ldc,
+                     const Matrix<T>& a, const Matrix<T>& b) {
+  if constexpr (std::is_same_v<T, float>) {
+    if (problem.transpose_b && !problem.transpose_a && problem.m <= kDotRows) {
+      context.table.dot_f32(c, ldc, a.data, a.ld, b.data, b.ld, problem.m, problem.n, problem.k,
+                            problem.accumulate);
+      return;
+    }
+  }
+  const Matrix<T> right =
+      plain(context, Scratch::kIndex, b, problem.transpose_b, problem.k, problem.n);
+  const GemmShape shape{problem.m, problem.n, problem.k, a.ld, right.ld, ldc, problem.accumulate};
+  bool done = false;
+  if constexpr (std::is_same_v<T, float>) {
+    done = gemm_f32(shape, problem.transpose_a, c, a.data, right.data);
+  } else {
+    done = gemm_f64(shape, problem.transpose_a, c, a.data, right.data);
+  }
+  if (!done) {
+    multiply_rows(context.table, shape, problem.transpose_a, c, a.data, right.data);
+  }
+}
+
+// b as [k / 2, n, 2], k rounded up with zeros.
+const uint16_t* pack_pairs(EngineContext& context, const Problem& problem,
+                           const Matrix<uint16_t>& b) {
+  const int64_t pairs = (problem.k + 1) / 2;
+  uint16_t* packed = context.scratch.get<uint16_t>(Scratch::kSource2, pairs * problem.n * 2);
+  if (problem.transpose_b && problem.k % 2 == 0 && b.ld % 2 == 0) {
+    // A pair is one element of four bytes, which only has to be transposed.
+    context.table.transpose[2](packed, problem.n, b.data, b.ld / 2, problem.n, pairs);
+    return packed;
+  }
+  const Matrix<uint16_t> rows =
+      plain(context, Scratch::kIndex, b, problem.transpose_b, problem.k, problem.n);
+  context.table.interleave_rows16(packed, rows.data, rows.ld, problem.k, problem.n);
+  return packed;
+}
+
+// a as [m, k], k rounded up to even with zeros.
+Matrix<uint16_t> pad_to_pairs(EngineContext& context, const Problem& problem,
+                              const Matrix<uint16_t>& a) {
+  const Matrix<uint16_t> rows =
+      plain(context, Scratch::kSource0, a, problem.transpose_a, problem.m, problem.k);
+  if (problem.k % 2 == 0) return rows;
+  const int64_t ld = problem.k + 1;
+  uint16_t* out = context.scratch.get<uint16_t>(Scratch::kSource1, problem.m * ld);
+  for (int64_t i = 0; i < problem.m; ++i) {
+    std::memcpy(out + i * ld, rows.data + i * rows.ld, static_cast<size_t>(problem.k) * 2);
+    out[i * ld + problem.k] = 0;
+  }
+  return {out, ld};
+}
+
+// False where the host lacks kernels for bf16.
+bool multiply_bf16(EngineContext& context, const Problem& problem, float* c, int64_t ldc,
+                   const Matrix<uint16_t>& a, const Matrix<uint16_t>& b) {
+  if (problem.transpose_b && problem.m <= kDotRows) {
+    const Matrix<uint16_t> left =
+        plain(context, Scratch::kSource0, a, problem.transpose_a, problem.m, problem.k);
+    context.table.dot_bf16(c, ldc, left.data, left.ld, b.data, b.ld, problem.m, problem.n,
+                           problem.k, problem.accumulate);
+    return true;
+  }
+  const Matrix<uint16_t> left = pad_to_pairs(context, problem, a);
+  const GemmShape shape{problem.m, problem.n, problem.k + problem.k % 2, left.ld,
+                        problem.n, ldc,       problem.accumulate};
+  return gemm_bf16(shape, c, left.data, pack_pairs(context, problem, b));
+}
+
+// Products of up to 16 bits are exact in f64, and so are 2^21 of their sums.
+bool exact_in_f64(DType type, int64_t k) { return size_of(type) <= 2 && k <= int64_t{1} << 21; }
+
+void multiply_integers(EngineContext& context, Problem problem, const Tile& dst, const Tile& a,
+                       const Tile& b) {
+  Scratch& scratch = context.scratch;
+  const int64_t outputs = dst.elements();
+  const bool accumulate = problem.accumulate;
+  problem.accumulate = false;
+  int64_t* sums = scratch.get<int64_t>(Scratch::kDestination, outputs);
+  if (exact_in_f64(a.dtype, problem.k)) {
+    double* exact = scratch.get<double>(Scratch::kCondition, outputs);
+    multiply_floats(context, problem, exact, problem.n,
+                    converted<double>(context, Scratch::kSource0, a),
+                    converted<double>(context, Scratch::kSource1, b));
+    load_as(context.table, sums, DType::f64, exact, outputs);
+  } else {
+    const Matrix<int64_t> left = converted<int64_t>(context, Scratch::kSource0, a);
+    const Matrix<int64_t> right =
+        plain(context, Scratch::kIndex, converted<int64_t>(context, Scratch::kSource1, b),
+              problem.transpose_b, problem.k, problem.n);
+    const GemmShape shape{problem.m, problem.n, problem.k, left.ld, right.ld, problem.n, false};
+    multiply_rows(context.table, shape, problem.transpose_a, sums, left.data, right.data);
+  }
+  if (accumulate) {
+    int64_t* before = scratch.get<int64_t>(Scratch::kCondition, outputs);
+    load_as(context.table, before, dst.dtype, dst.data, outputs);
+    context.table.i64.binary[static_cast<int>(BinaryFn::add)](sums, {sums, false}, {before, false},
+                                                              outputs);
+  }
+  store_as(context.table, dst.dtype, dst.data, sums, outputs);
+}
+
+}  // namespace
+
+void multiply(EngineContext& context, const MatrixForm& form, const Tile& dst, const Tile& a,
+              const Tile& b) {
+  const Problem problem{dst.rows,         dst.cols,         form.transpose_a ? a.rows : a.cols,
+                        form.transpose_a, form.transpose_b, form.accumulate};
+  if (dst.elements() == 0) return;
+  if (problem.k == 0) {
+    if (!form.accumulate) {
+      std::memset(dst.data, 0, static_cast<size_t>(dst.elements() * size_of(dst.dtype)));
+    }
+    return;
+  }
+  auto* floats = reinterpret_cast<float*>(dst.data);
+  switch (a.dtype) {
+    case DType::f64:
+      return multiply_floats(context, problem, reinterpret_cast<double*>(dst.data), dst.ld,
+                             stored_in<double>(a), stored_in<double>(b));
+    case DType::f32:
+      return multiply_floats(context, problem, floats, dst.ld, stored_in<float>(a),
+                             stored_in<float>(b));
+    case DType::bf16:
+      if (multiply_bf16(context, problem, floats, dst.ld, stored_in<uint16_t>(a),
+                        stored_in<uint16_t>(b))) {
+        return;
+      }
+      [[fallthrough]];
+    case DType::f16:
+      return multiply_floats(context, problem, floats, dst.ld,
+                             converted<float>(context, Scratch::kSource0, a),
+                             converted<float>(context, Scratch::kSource1, b));
+    default:
+      return multiply_integers(context, problem, dst, a, b);
+  }
+}
+
+}  // namespace npu::sim

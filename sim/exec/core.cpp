@@ -1,0 +1,254 @@
+#include "sim/exec/core.h"
+
+#include <fmt/format.h>
+#include <sys/mman.h>
+
+#include <cstring>
+#include <new>
+
+#include "sim/engine/dma.h"
+#include "sim/engine/elementwise.h"
+#include "sim/engine/matrix.h"
+#include "sim/engine/random.h"
+#include "sim/engine/rearrange.h"
+#include "sim/engine/reduce.h"
+#include "sim/engine/sort.h"
+#include "sim/isa/form.h"
+
+namespace npu::sim {
+namespace {
+
+Transfer transfer_of(const Prepared& prepared, const Step& step) {
+  const Instruction& inst = *step.inst;
+  Transfer transfer;
+  transfer.memory = prepared.launch().args[inst.buffer].buffer.data + step.offset;
+  transfer.dims = inst.ndim;
+  transfer.row_dims = inst.row_dims;
+  transfer.size = step.size;
+  transfer.stride = step.stride;
+  return transfer;
+}
+
+IndexedTransfer indexed_transfer_of(const Prepared& prepared, const Step& step) {
+  const Buffer& buffer = prepared.launch().args[step.inst->buffer].buffer;
+  IndexedTransfer transfer;
+  transfer.row = transfer_of(prepared, step);
+  transfer.index_stride = step.index_stride;
+  transfer.lower = buffer.lower - step.offset;
+  transfer.upper = buffer.upper - step.offset;
+  transfer.masked = (step.inst->flags & flags::kMasked) != 0;
+  return transfer;
+}
+
+}  // namespace
+
+CoreMemory::CoreMemory(int64_t scratchpad_bytes)
+    : bytes_(static_cast<size_t>(scratchpad_bytes)), engines_{vector_table(), {}} {}
+
+std::byte* CoreMemory::scratchpad() {
+  if (scratchpad_ == nullptr) {
+    void* data = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (data == MAP_FAILED) throw std::bad_alloc();
+    madvise(data, bytes_, MADV_HUGEPAGE);
+    scratchpad_ = {static_cast<std::byte*>(data), Unmap{bytes_}};
+  }
+  return scratchpad_.get();
+}
+
+void CoreMemory::Unmap::operator()(std::byte* data) const { munmap(data, bytes); }
+
+Core::Core(const Prepared& prepared, const std::vector<uint8_t>& aliasable, CoreMemory& memory)
+    : prepared_(&prepared),
+      aliasable_(&aliasable),
+      engines_(&memory.engines()),
+      scratchpad_(memory.scratchpad()),
+      cursor_(prepared),
+      tiles_(static_cast<size_t>(prepared.buffer_count())) {
+  for (size_t id = 0; id < tiles_.size(); ++id) {
+    tiles_[id].dtype = prepared.buffer(static_cast<BufferId>(id)).dtype;
+  }
+}
+
+void Core::run(int64_t pid, int core) {
+  cursor_.start(pid, core);
+  while (const Step* step = cursor_.next()) {
+    count(prepared_->machine(), *step, counters_);
+    try {
+      execute(*step);
+    } catch (const MachineError& error) {
+      cursor_.fail(error.kind(), error.what());  // engines do not know where they are
+    }
+  }
+  counters_.scalar_instructions += cursor_.trailing_scalars();
+}
+
+Tile& Core::define(BufferId id, Shape shape) {
+  Tile& tile = tiles_[id];
+  tile.data = home(id);
+  tile.ld = shape.cols;
+  tile.rows = shape.rows;
+  tile.cols = shape.cols;
+  return tile;
+}
+
+Tile& Core::own(BufferId id) {
+  Tile& tile = tiles_[id];
+  if (tile.data == home(id)) return tile;
+  const Tile aliased = tile;
+  tile.data = home(id);
+  tile.ld = tile.cols;
+  copy_tile(tile, aliased);
+  return tile;
+}
+
+Tile Core::stable(BufferId source, BufferId dst, Scratch::Piece piece) {
+  Tile tile = tiles_[source];
+  if (source != dst || tile.data != home(source)) return tile;
+  const auto bytes = static_cast<size_t>(tile.elements() * size_of(tile.dtype));
+  tile.data = engines_->scratch.get<std::byte>(piece, static_cast<int64_t>(bytes));
+  std::memcpy(tile.data, home(source), bytes);
+  return tile;
+}
+
+void Core::execute(const Step& step) {
+  switch (step.inst->op) {
+    case Opcode::s_load:
+      return;  // the cursor has done it
+    case Opcode::d_load:
+      return execute_load(step);
+    case Opcode::d_store:
+      return store(*engines_, transfer_of(*prepared_, step), tile(step.src[0]),
+                   (step.inst->flags & flags::kAdd) != 0);
+    case Opcode::d_gather: {
+      const Tile index = stable(step.src[0], step.dst, Scratch::kStable0);
+      return gather(*engines_, indexed_transfer_of(*prepared_, step),
+                    define(step.dst, step.dst_shape), index);
+    }
+    case Opcode::d_scatter:
+      return scatter(*engines_, indexed_transfer_of(*prepared_, step), tile(step.src[0]),
+                     tile(step.src[1]), (step.inst->flags & flags::kAdd) != 0);
+    case Opcode::d_fill:
+      return fill_memory(*engines_, transfer_of(*prepared_, step), step.inst->dtype, step.fill);
+    case Opcode::m_mma:
+      return execute_matrix(step);
+    case Opcode::v_unary:
+      return execute_elementwise(step, 1);
+    case Opcode::v_binary:
+      return execute_elementwise(step, 2);
+    case Opcode::v_ternary:
+      return execute_elementwise(step, 3);
+    default:
+      return execute_vector(step);
+  }
+}
+
+void Core::execute_load(const Step& step) {
+  const Transfer transfer = transfer_of(*prepared_, step);
+  Tile& dst = define(step.dst, step.dst_shape);
+  if (dst.elements() == 0) return;
+  if ((*aliasable_)[step.inst->buffer]) {
+    if (const auto aliased = alias(transfer, dst.dtype)) {
+      dst = *aliased;
+      return;
+    }
+  }
+  load(transfer, dst);
+}
+
+void Core::execute_matrix(const Step& step) {
+  const uint8_t flags = step.inst->flags;
+  const bool zero = (flags & flags::kZero) != 0;
+  const Tile& dst = zero ? define(step.dst, step.dst_shape) : own(step.dst);
+  multiply(*engines_,
+           {.transpose_a = (flags & flags::kTransposeA) != 0,
+            .transpose_b = (flags & flags::kTransposeB) != 0,
+            .accumulate = !zero},
+           dst, tile(step.src[0]), tile(step.src[1]));
+}
+
+void Core::execute_elementwise(const Step& step, int operands) {
+  const Instruction& inst = *step.inst;
+  std::array<VectorOperand, 3> given;
+  bool reals = false;
+  for (int i = 0; i < operands; ++i) {
+    VectorOperand& operand = given[i];
+    if (inst.src[i] == kNoTile) {
+      operand.value = step.value[i];
+      reals = true;  // settled below
+      continue;
+    }
+    operand.is_tile = true;
+    operand.tile = tiles_[step.src[i]];
+    // In place only where each element is read before it is written.
+    if (step.src[i] == step.dst && step.src_shape[i] != step.dst_shape) {
+      operand.tile =
+          stable(step.src[i], step.dst, static_cast<Scratch::Piece>(Scratch::kStable0 + i));
+    }
+  }
+  if (reals) {
+    reals = takes_reals(prepared_->program(), inst);
+    for (VectorOperand& operand : given) operand.real = reals;
+  }
+  elementwise(*engines_, inst.op, inst.fn, define(step.dst, step.dst_shape), given);
+}
+
+void Core::execute_vector(const Step& step) {
+  const Instruction& inst = *step.inst;
+  const auto& value = step.value;
+  switch (inst.op) {
+    case Opcode::v_iota:
+      return iota(*engines_, define(step.dst, step.dst_shape), value[0], value[1], value[2]);
+    case Opcode::v_random:
+      return random_tile(*engines_, static_cast<RandomFn>(inst.fn),
+                         define(step.dst, step.dst_shape), static_cast<uint64_t>(value[0]),
+                         static_cast<uint64_t>(value[1]));
+    case Opcode::v_fill:
+      return fill(*engines_, define(step.dst, step.dst_shape), value[0]);
+    case Opcode::v_reshape: {
+      if (!tile(step.dst).packed()) own(step.dst);
+      Tile& reshaped = tile(step.dst);
+      reshaped.rows = step.dst_shape.rows;
+      reshaped.cols = reshaped.ld = step.dst_shape.cols;
+      return;
+    }
+    case Opcode::v_insert: {
+      const Tile source = stable(step.src[0], step.dst, Scratch::kStable0);
+      return insert(own(step.dst), source, value[0], value[1]);
+    }
+    case Opcode::v_sort: {
+      const Tile keys = tile(step.src[0]);
+      const Tile payload = stable(step.src[1], step.dst, Scratch::kStable1);
+      const Tile stable_keys =
+          step.src[0] == step.dst2 ? stable(step.src[0], step.dst2, Scratch::kStable0) : keys;
+      const Tile& sorted = define(step.dst, step.dst_shape);
+      const Tile& permuted = define(step.dst2, step.dst_shape);
+      return sort_rows(*engines_, (inst.flags & flags::kDescending) != 0, sorted, permuted,
+                       stable_keys, payload);
+    }
+    default:
+      break;
+  }
+  const Tile source = stable(step.src[0], step.dst, Scratch::kStable0);
+  Tile index;
+  if (inst.op == Opcode::v_gather) index = stable(step.src[1], step.dst, Scratch::kStable1);
+  const Tile& dst = define(step.dst, step.dst_shape);
+  switch (inst.op) {
+    case Opcode::v_reduce:
+      return reduce(*engines_, static_cast<ReduceFn>(inst.fn), (inst.flags & flags::kRows) != 0,
+                    dst, source);
+    case Opcode::v_scan:
+      return scan(*engines_, static_cast<ScanFn>(inst.fn), dst, source);
+    case Opcode::v_expand:
+      return expand(dst, source);
+    case Opcode::v_transpose:
+      return transpose(dst, source);
+    case Opcode::v_slice:
+      return slice(dst, source, value[0], value[1]);
+    case Opcode::v_gather:
+      return gather_columns(*engines_, dst, source, index);
+    default:
+      throw MachineError(ErrorKind::kUnimplemented, "no engine executes this instruction");
+  }
+}
+
+}  // namespace npu::sim

@@ -1,0 +1,205 @@
+#include "sim/exec/executor.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <exception>
+#include <limits>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "sim/error.h"
+#include "sim/exec/core.h"
+
+namespace npu::sim {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// A worker that has just had work looks for more for this long before it sleeps.
+constexpr auto kSpin = std::chrono::microseconds(20);
+// Waking a sleeping worker pays when this much work is left.
+constexpr auto kWorthWaking = std::chrono::microseconds(20);
+constexpr int64_t kNoFailure = std::numeric_limits<int64_t>::max();
+constexpr int64_t kChunksPerThread = 8;
+
+// One launch as the threads share it.
+struct Job {
+  Job(const Machine& machine, const Launch& launch, int threads)
+      : prepared(machine, launch),
+        aliasable(aliasable_arguments(launch)),
+        grid(launch.grid),
+        chunk(std::clamp<int64_t>(grid / (threads * kChunksPerThread), 1, 64)) {}
+
+  const Prepared prepared;
+  const std::vector<uint8_t> aliasable;
+  const int64_t grid;
+  const int64_t chunk;
+  std::atomic<int64_t> next = 0;
+  std::atomic<int64_t> failed = kNoFailure;  // lowest failing program id so far
+  std::mutex mutex;                          // of what follows
+  std::exception_ptr error;
+  Counters counters;
+
+  void fail(int64_t pid) {
+    const std::scoped_lock lock(mutex);
+    if (pid >= failed.load(std::memory_order_relaxed)) return;
+    failed.store(pid, std::memory_order_relaxed);
+    error = std::current_exception();
+  }
+};
+
+// Programs above a failed one need not run; those below must, for theirs is the error that counts.
+void run_programs(Job& job, Core& core, int64_t first, int64_t last) {
+  const int cores = job.prepared.machine().core.count;
+  for (int64_t pid = first; pid < last; ++pid) {
+    if (pid > job.failed.load(std::memory_order_relaxed)) return;
+    try {
+      core.run(pid, static_cast<int>(pid % cores));
+    } catch (...) {
+      job.fail(pid);
+    }
+  }
+}
+
+void pause() { __builtin_ia32_pause(); }
+
+}  // namespace
+
+struct Executor::Impl {
+  Impl(const Machine& machine, int threads, uint8_t disabled_engines)
+      : machine(machine), disabled_engines(disabled_engines) {
+    for (int i = 0; i < std::max(threads, 1); ++i) {
+      memories.push_back(std::make_unique<CoreMemory>(machine.scratchpad_bytes()));
+    }
+    for (size_t i = 1; i < memories.size(); ++i) {
+      workers.emplace_back([this, i] { work(*memories[i]); });
+    }
+  }
+
+  ~Impl() {
+    {
+      const std::scoped_lock lock(mutex);
+      stopping = true;
+      published.fetch_add(1);
+    }
+    wake.notify_all();
+    for (std::thread& worker : workers) worker.join();
+  }
+
+  // A worker: waits for a launch, joins it if it still has programs to give away.
+  void work(CoreMemory& memory) {
+    uint64_t seen = 0;
+    while (true) {
+      const auto until = Clock::now() + kSpin;
+      while (published.load(std::memory_order_acquire) == seen && Clock::now() < until) pause();
+      Job* joined = nullptr;
+      {
+        std::unique_lock lock(mutex);
+        if (published.load(std::memory_order_relaxed) == seen) {
+          wake.wait(lock, [&] { return published.load(std::memory_order_relaxed) != seen; });
+        }
+        if (stopping) return;
+        seen = published.load(std::memory_order_relaxed);
+        joined = job;
+        if (joined != nullptr) users.fetch_add(1, std::memory_order_relaxed);
+      }
+      if (joined == nullptr) continue;
+      take_part(*joined, memory, [] {});
+      if (users.fetch_sub(1, std::memory_order_acq_rel) == 1) users.notify_one();
+    }
+  }
+
+  template <class Between>
+  void take_part(Job& shared, CoreMemory& memory, Between&& between) {
+    std::optional<Core> core;
+    while (true) {
+      const int64_t first = shared.next.fetch_add(shared.chunk, std::memory_order_relaxed);
+      if (first >= shared.grid || first > shared.failed.load(std::memory_order_relaxed)) break;
+      if (!core) core.emplace(shared.prepared, shared.aliasable, memory);
+      run_programs(shared, *core, first, std::min(first + shared.chunk, shared.grid));
+      between();
+    }
+    if (!core) return;
+    const std::scoped_lock lock(shared.mutex);
+    shared.counters += core->counters();
+  }
+
+  void run_alone(Job& only) {
+    Core core(only.prepared, only.aliasable, *memories[0]);
+    run_programs(only, core, 0, only.grid);
+    only.counters += core.counters();
+  }
+
+  void run_together(Job& shared) {
+    {
+      const std::scoped_lock lock(mutex);
+      job = &shared;
+      published.fetch_add(1, std::memory_order_release);
+    }
+    // Workers that still spin join by themselves. Sleeping ones are woken once the first programs
+    // have shown that the rest is worth it.
+    bool woken = false;
+    const auto start = Clock::now();
+    take_part(shared, *memories[0], [&] {
+      if (woken) return;
+      const int64_t done = shared.next.load(std::memory_order_relaxed);
+      const int64_t left = shared.grid - done;
+      if (left <= 0 || (Clock::now() - start) * left < kWorthWaking * done) return;
+      woken = true;
+      wake.notify_all();
+    });
+    {
+      const std::scoped_lock lock(mutex);
+      job = nullptr;
+    }
+    for (int left = users.load(std::memory_order_acquire); left != 0;
+         left = users.load(std::memory_order_acquire)) {
+      users.wait(left, std::memory_order_acquire);
+    }
+  }
+
+  const Machine machine;
+  const uint8_t disabled_engines;
+  std::vector<std::unique_ptr<CoreMemory>> memories;  // the caller's first
+  std::vector<std::thread> workers;
+
+  std::mutex mutex;
+  std::condition_variable wake;
+  std::atomic<uint64_t> published = 0;  // launches so far; changes under the mutex
+  std::atomic<int> users = 0;           // workers inside the job
+  Job* job = nullptr;                   // open for workers to join
+  bool stopping = false;
+};
+
+Executor::Executor(const Machine& machine, int threads, uint8_t disabled_engines)
+    : impl_(std::make_unique<Impl>(machine, threads, disabled_engines)) {}
+
+Executor::~Executor() = default;
+
+Counters Executor::run(const Launch& launch) {
+  Job job(impl_->machine, launch, static_cast<int>(impl_->memories.size()));
+  const Program& program = job.prepared.program();
+  for (int engine = 0; engine < kEngineCount; ++engine) {
+    if (program.engines & impl_->disabled_engines & (1 << engine)) {
+      throw MachineError(ErrorKind::kDisabledEngine,
+                         fmt::format("kernel '{}' uses the {} engine, which is disabled",
+                                     program.name, name(static_cast<Engine>(engine))));
+    }
+  }
+  if (impl_->workers.empty() || job.grid == 1 || program.has_atomics) {
+    impl_->run_alone(job);
+  } else {
+    impl_->run_together(job);
+  }
+  if (job.error) std::rethrow_exception(job.error);
+  job.counters.launches = 1;
+  return job.counters;
+}
+
+}  // namespace npu::sim
