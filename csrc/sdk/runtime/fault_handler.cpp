@@ -21,29 +21,22 @@ struct sigaction previous_bus;
 
 class Line {
  public:
-  Line& operator<<(std::string_view text) {
+  Line& text(std::string_view text) {
     for (const char c : text) put(c);
     return *this;
   }
-  Line& operator<<(int64_t number) {
-    if (number < 0) {
-      put('-');
-      number = -number;
-    }
-    return digits(static_cast<uint64_t>(number), 10);
-  }
-  Line& operator<<(const void* pointer) {
-    *this << "0x";
-    return digits(reinterpret_cast<uintptr_t>(pointer), 16);
+  Line& number(int64_t number) { return digits(static_cast<uint64_t>(number), 10); }
+  Line& address(const void* pointer) {
+    return text("0x").digits(reinterpret_cast<uintptr_t>(pointer), 16);
   }
   void write_to_stderr() const {
     // Nothing can be done about a closed stream here.
-    [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, text_, size_);
+    [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, buffer_, size_);
   }
 
  private:
   void put(char c) {
-    if (size_ < sizeof(text_)) text_[size_++] = c;
+    if (size_ < sizeof(buffer_)) buffer_[size_++] = c;
   }
   Line& digits(uint64_t number, unsigned base) {
     char reversed[20];
@@ -56,7 +49,7 @@ class Line {
     return *this;
   }
 
-  char text_[400];
+  char buffer_[400];
   size_t size_ = 0;
 };
 
@@ -65,14 +58,15 @@ void report(const void* address) {
     const DeviceMemory* memory = memories[device].load(std::memory_order_acquire);
     if (memory == nullptr || !memory->owns(address)) continue;
     Line line;
-    line << "npu: host code touched device memory at " << address << " (device " << int64_t{device};
+    line.text("npu: host code touched device memory at ").address(address);
+    line.text(" (device ").number(device);
     if (const auto region = memory->try_find(address)) {
-      line << ", allocation " << static_cast<const void*>(region->base) << ", " << region->size
-           << " bytes";
+      line.text(", allocation ").address(region->base).text(", ");
+      line.number(region->size).text(" bytes");
     } else {
-      line << ", outside any allocation";
+      line.text(", outside any allocation");
     }
-    line << "): copy it to the host first\n";
+    line.text("): copy it to the host first\n");
     line.write_to_stderr();
     return;
   }
