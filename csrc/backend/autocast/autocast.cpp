@@ -10,6 +10,13 @@ TORCH_LIBRARY_IMPL(_, AutocastPrivateUse1, library) {
   library.fallback(torch::CppFunction::makeFallthrough());
 }
 
+at::Tensor refuse_binary_cross_entropy(const at::Tensor&, const at::Tensor&,
+                                       const std::optional<at::Tensor>&, int64_t) {
+  TORCH_CHECK(false,
+              "binary_cross_entropy and BCELoss are unsafe to autocast: use "
+              "binary_cross_entropy_with_logits or BCEWithLogitsLoss");
+}
+
 #define NPU_LOWER_PRECISION(...) KERNEL_PRIVATEUSEONE(__VA_ARGS__, lower_precision_fp)
 #define NPU_FP32(...) KERNEL_PRIVATEUSEONE(__VA_ARGS__, fp32)
 #define NPU_FP32_SET_OPT_DTYPE(...) KERNEL_PRIVATEUSEONE(__VA_ARGS__, fp32_set_opt_dtype)
@@ -22,7 +29,7 @@ TORCH_LIBRARY_IMPL(aten, AutocastPrivateUse1, m) {  // PyTorch's macros name `m`
   AT_FORALL_FP32_SET_OPT_DTYPE(NPU_FP32_SET_OPT_DTYPE)
   AT_FORALL_DIFFERENT_REDISPATCH_SIGNATURE(KERNEL_DIFFERENT_REDISPATCH_SIGNATURE_PRIVATEUSEONE)
   AT_FORALL_PROMOTE(NPU_PROMOTE)
-  m.impl("binary_cross_entropy", at::autocast::binary_cross_entropy_banned);
+  m.impl("binary_cross_entropy", refuse_binary_cross_entropy);
 }
 
 }  // namespace

@@ -9,8 +9,9 @@ namespace npu::backend {
 
 // Throws the exception class that users expect for `status`, with the text of
 // npuGetLastErrorString(): c10::OutOfMemoryError for lack of device memory,
-// c10::NotImplementedError for what the device does not implement, c10::AcceleratorError (a
-// RuntimeError in Python) for the rest, sticky device errors included.
+// c10::ValueError for program text that does not assemble, c10::NotImplementedError for what the
+// device does not implement, c10::AcceleratorError (a RuntimeError in Python) for the rest, sticky
+// device errors included.
 [[noreturn]] void throw_status(npuStatus status, const char* function, const char* file, int line);
 
 }  // namespace npu::backend

@@ -65,7 +65,8 @@ const at::Generator& default_generator(c10::DeviceIndex device) {
     return all;
   }();
   device = device_or_current(device);
-  check_device_index(device);
+  // Seeding must not initialise the device, which would forbid forking; a wrong index may.
+  if (C10_UNLIKELY(device >= device_count())) check_device_index(device);
   return (*generators)[device];
 }
 
