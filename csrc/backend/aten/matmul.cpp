@@ -62,7 +62,6 @@ struct AddmmActivation {
   using Meta = at::meta::structured__addmm_activation;
   static void run(const Tensor& out, const Tensor& self, const Tensor& a, const Tensor& b,
                   const Scalar& beta, const Scalar& alpha, bool use_gelu) {
-    // CUDA's epilogue, and so the op's contract, is the tanh form.
     run_matmul(out, a, b,
                epilogue_of(out, self, beta, alpha, use_gelu ? Activation::gelu : Activation::relu));
   }
