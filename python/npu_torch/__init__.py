@@ -41,7 +41,15 @@ def _load() -> None:
         )
     if importlib.util.find_spec("npu_torch._C") is None:
         raise ImportError("npu_torch is not built yet: run `make build` in its source tree")
-    from npu_torch import _C  # noqa: F401
+    from npu_torch import npu  # loads the libraries, which register the device as "npu"
+
+    if getattr(torch, "npu", None) is npu:
+        return  # a second import of this module
+    torch.utils.rename_privateuse1_backend("npu")
+    torch._register_device_module("npu", npu)
+    torch.utils.generate_methods_for_privateuse1_backend(
+        for_tensor=True, for_module=True, for_packed_sequence=True, for_storage=True
+    )
 
 
 try:
