@@ -99,7 +99,7 @@ class ProgramWriter {
 
   sim::Program write() {
     declare_arguments();
-    const TileWalk walk(b_, v_.dims, 1 + v_.op->inputs, v_.left_out());
+    const TileWalk walk(b_, v_.dims, 1 + v_.op->inputs, {.left_out = v_.left_out()});
     std::vector<Operand> operands;
     for (int i = 0; i < v_.op->inputs; ++i) operands.push_back(load(walk, i));
     const Tile result = compute(walk, operands);

@@ -66,42 +66,45 @@ Tiling choose_square_tiling(const Iteration& nest, int64_t elements) {
   return tiling;
 }
 
-TileWalk::TileWalk(Builder& builder, int dims, int tensors, uint32_t left_out)
+TileWalk::TileWalk(Builder& builder, int dims, int tensors, const Options& options)
     : builder_(builder),
       dims_(dims),
       offset_(static_cast<size_t>(tensors), Value(0)),
       stride_(static_cast<size_t>(tensors)) {
   if (dims == 0) {
-    locate_linear();
+    locate_linear(options);
   } else {
-    locate_strided(left_out);
+    locate_strided(options);
   }
 }
 
-void TileWalk::locate_linear() {
-  const Value n = builder_.integer("n");
-  const Value tile = builder_.integer("tile");
-  const Value start = builder_.pid() * tile;
+void TileWalk::locate_linear(const Options& options) {
+  const Value n = builder_.integer(options.prefix + "n");
+  const Value tile = builder_.integer(options.prefix + "tile");
+  const Value start = options.tile_number.value_or(builder_.pid()) * tile;
   extent_[0] = builder_.min(n - start, tile);
   std::fill(offset_.begin(), offset_.end(), start);
 }
 
-void TileWalk::locate_strided(uint32_t left_out) {
+void TileWalk::locate_strided(const Options& options) {
   const int tensors = static_cast<int>(offset_.size());
-  const auto part = [&](int t) { return (left_out >> t & 1) == 0; };
+  const auto part = [&](int t) { return (options.left_out >> t & 1) == 0; };
+  const auto declare = [&](const char* format, auto... numbers) {
+    return builder_.integer(options.prefix + fmt::format(fmt::runtime(format), numbers...));
+  };
   std::vector<Value> size, tile, count;
   for (int d = 0; d < dims_; ++d) {
     const bool tiled = d < kTileDims;
-    size.push_back(builder_.integer(fmt::format("size{}", d)));
-    tile.push_back(tiled ? builder_.integer(fmt::format("tile{}", d)) : Value(1));
-    count.push_back(tiled ? builder_.integer(fmt::format("tiles{}", d)) : size.back());
+    size.push_back(declare("size{}", d));
+    tile.push_back(tiled ? declare("tile{}", d) : Value(1));
+    count.push_back(tiled ? declare("tiles{}", d) : size.back());
   }
   for (int t = 0; t < tensors; ++t) {
     for (int d = 0; part(t) && d < dims_; ++d) {
-      stride_[static_cast<size_t>(t)].push_back(builder_.integer(fmt::format("stride{}_{}", t, d)));
+      stride_[static_cast<size_t>(t)].push_back(declare("stride{}_{}", t, d));
     }
   }
-  Value rest = builder_.pid();
+  Value rest = options.tile_number.value_or(builder_.pid());
   for (int d = 0; d < dims_; ++d) {
     const auto i = static_cast<size_t>(d);
     const bool last = d + 1 == dims_;
@@ -133,6 +136,14 @@ Region TileWalk::region(int tensor, const Value& row_limit, const Value& col_lim
     rows.push_back({limited(d, row_limit), stride(tensor, d)});
   }
   return {std::move(rows), {{limited(0, col_limit), stride(tensor, 0)}}};
+}
+
+std::vector<Dim> TileWalk::dims(int tensor) const {
+  std::vector<Dim> list;
+  for (int d = std::clamp(dims_, 1, kTileDims) - 1; d >= 0; --d) {
+    list.push_back({extent(d), stride(tensor, d)});
+  }
+  return list;
 }
 
 int walk_dims(const Iteration& nest) {

@@ -8,6 +8,8 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "csrc/sdk/builder/builder.h"
@@ -51,13 +53,20 @@ Tiling choose_square_tiling(const Iteration& nest, int64_t elements);
 
 class TileWalk {
  public:
+  struct Options {
+    std::string prefix = {};                     // of its arguments' names
+    uint32_t left_out = 0;                       // tensors (by bit) that have no place in the walk
+    std::optional<sdk::Value> tile_number = {};  // instead of the program id
+  };
+
   // `dims`: 0 declares the linear form, in which every tensor is contiguous; otherwise the nest's
-  // rank. Declares its arguments and emits the arithmetic. Tensors whose bit is set in `left_out`
-  // have no place in the walk.
-  TileWalk(sdk::Builder& builder, int dims, int tensors, uint32_t left_out = 0);
+  // rank. Declares its arguments and emits the arithmetic.
+  TileWalk(sdk::Builder& builder, int dims, int tensors) : TileWalk(builder, dims, tensors, {}) {}
+  TileWalk(sdk::Builder& builder, int dims, int tensors, const Options& options);
 
   const sdk::Value& rows() const { return rows_; }
   const sdk::Value& cols() const { return extent_[0]; }
+  sdk::Value elements() const { return rows_ * extent_[0]; }
   // Of the tile's first element, from the tensor's pointer.
   const sdk::Value& offset(int tensor) const { return offset_[static_cast<size_t>(tensor)]; }
   const sdk::Value& extent(int dim) const { return extent_[static_cast<size_t>(dim)]; }
@@ -67,10 +76,12 @@ class TileWalk {
   sdk::Region region(int tensor) const;
   // At most so many elements along each row dimension and along the columns.
   sdk::Region region(int tensor, const sdk::Value& row_limit, const sdk::Value& col_limit) const;
+  // The tile's dimensions in one list, for regions that combine walks.
+  std::vector<sdk::Dim> dims(int tensor) const;
 
  private:
-  void locate_linear();
-  void locate_strided(uint32_t left_out);
+  void locate_linear(const Options& options);
+  void locate_strided(const Options& options);
 
   sdk::Builder& builder_;
   int dims_;
