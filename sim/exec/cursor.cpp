@@ -668,6 +668,8 @@ void count(const Machine& machine, const Step& step, Counters& counters) {
     case Opcode::d_fill:
       ++counters.dma_instructions;
       counters.dma_write_bytes += static_cast<uint64_t>(step.bytes);
+      // An accumulating one reads what it adds to.
+      if (inst.flags & flags::kAdd) counters.dma_read_bytes += static_cast<uint64_t>(step.bytes);
       break;
     case Opcode::m_mma: {
       ++counters.matrix_instructions;

@@ -142,8 +142,8 @@ DmaCost dma_cost(const Prepared& prepared, const Step& step) {
       break;
   }
 
-  // The longest contiguous run. Its dimensions need not be the innermost ones: the DMA transposes
-  // on its way. An innermost dimension of stride 0 repeats what has been fetched.
+  // The longest contiguous run. Its dimensions may come in any order and direction: the DMA
+  // rearranges on its way. A dimension of stride 0 right outside the run repeats it unfetched.
   int64_t run = size_of(type);
   int64_t others = 1;  // runs
   int left = inst.ndim;
