@@ -18,13 +18,14 @@ bool spin_until(Done&& done) {
   constexpr auto kPatience = std::chrono::microseconds(50);
   constexpr int kPausesPerLook = 64;
   const auto give_up = std::chrono::steady_clock::now() + kPatience;
-  do {
+  for (;;) {
     for (int i = 0; i < kPausesPerLook; ++i) {
       _mm_pause();
       if (done()) return true;
     }
-  } while (std::chrono::steady_clock::now() < give_up);
-  return false;
+    if (std::chrono::steady_clock::now() >= give_up) return false;
+    std::this_thread::yield();  // the other thread may be waiting for this core
+  }
 }
 
 }  // namespace npu::sdk
