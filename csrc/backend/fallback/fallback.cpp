@@ -111,7 +111,9 @@ void replace_generators(const c10::OperatorHandle& op, torch::jit::Stack* stack)
   }
 }
 
-void run_on_cpu(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
+}  // namespace
+
+void cpu_fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   record_fallback(c10::toString(op.operator_name()));
   const auto device = device_of(torch::jit::last(*stack, op.schema().arguments().size()));
   replace_generators(op, stack);
@@ -125,8 +127,10 @@ void run_on_cpu(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   }
 }
 
+namespace {
+
 TORCH_LIBRARY_IMPL(_, PrivateUse1, library) {
-  library.fallback(torch::CppFunction::makeFromBoxedFunction<run_on_cpu>());
+  library.fallback(torch::CppFunction::makeFromBoxedFunction<cpu_fallback>());
 }
 
 }  // namespace

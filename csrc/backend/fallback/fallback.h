@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/core/stack.h>
 
 #include <cstdint>
 #include <map>
@@ -18,6 +19,11 @@ FallbackMode fallback_mode();
 // Counts one run of `op` ("aten::foo.out") on the CPU. Throws NotImplementedError where the mode
 // forbids it. Kernels that go to the CPU for a dtype or form call this before they do.
 void record_fallback(const std::string& op);
+
+// Counts and runs any operator on the CPU: what the dispatcher calls for operators that the device
+// lacks, and kernels for arguments that they do not take. Results are on the device of the first
+// tensor that lives there; a generator of the device is stood in for by one seeded from it.
+void cpu_fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack);
 
 // The boxed kernel behind every op that the device does not register; native kernels call it for
 // dtypes that they do not compute in. Counts the op, copies its tensors to the CPU and back.
