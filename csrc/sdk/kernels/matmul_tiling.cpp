@@ -2,16 +2,17 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <limits>
 #include <mutex>
 #include <unordered_map>
+#include <vector>
 
 namespace npu::kernels {
 namespace {
 
 constexpr std::array<int64_t, 8> kSides = {8, 16, 32, 64, 128, 256, 512, 1024};
 constexpr std::array<int64_t, 6> kDepths = {16, 32, 64, 128, 256, 512};
+constexpr int64_t kEvenWaves = 4;
 constexpr double kStepCycles = 16;  // issue and loop control of one k step
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -46,7 +47,9 @@ double cycles(const sim::Machine& machine, const MatmulProblem& p, const MatmulT
   const double rate = std::min({share, queues, static_cast<double>(machine.noc.bytes_per_cycle)});
   const double latency = machine.hbm.latency_ns * machine.clock_ghz;
   const double transfer = step_bytes / rate;
-  const double load = std::max(transfer, (latency + transfer) / t.load_buffers);
+  // A buffer is taken from the start of its load to the end of the product that reads it.
+  const double held = latency + transfer + compute + machine.matrix.rows + machine.matrix.cols;
+  const double load = std::max(transfer, held / t.load_buffers);
 
   const double outputs = static_cast<double>(m * n);
   const double store = outputs * p.out_bytes / rate;
@@ -57,16 +60,32 @@ double cycles(const sim::Machine& machine, const MatmulProblem& p, const MatmulT
   return waves * (static_cast<double>(steps) * std::max(compute, load) + drain) + fill + latency;
 }
 
+bool useful(int64_t tile, int64_t extent, int64_t smallest) {
+  return tile == smallest || tile < 2 * extent;
+}
+
+// Powers of two, and the sides that split `extent` evenly over the cores in a few waves, in whole
+// array widths.
+std::vector<int64_t> candidate_sides(const sim::Machine& machine, int64_t extent) {
+  std::vector<int64_t> sides;
+  for (const int64_t side : kSides) {
+    if (useful(side, extent, kSides.front())) sides.push_back(side);
+  }
+  const int64_t unit = machine.matrix.cols;
+  for (int64_t waves = 1; waves <= kEvenWaves; ++waves) {
+    const int64_t side = ceil_div(ceil_div(extent, machine.core.count * waves), unit) * unit;
+    if (side < extent && std::ranges::find(sides, side) == sides.end()) sides.push_back(side);
+  }
+  return sides;
+}
+
 MatmulTiling search(const sim::Machine& machine, const MatmulProblem& p) {
   MatmulTiling best;
   double least = std::numeric_limits<double>::infinity();
-  const auto useful = [](int64_t tile, int64_t extent, int64_t smallest) {
-    return tile == smallest || tile < 2 * extent;
-  };
-  for (const int64_t m : kSides) {
-    if (!useful(m, p.m, kSides.front())) continue;
-    for (const int64_t n : kSides) {
-      if (!useful(n, p.n, kSides.front())) continue;
+  const std::vector<int64_t> row_sides = candidate_sides(machine, p.m);
+  const std::vector<int64_t> col_sides = candidate_sides(machine, p.n);
+  for (const int64_t m : row_sides) {
+    for (const int64_t n : col_sides) {
       for (const int64_t k : kDepths) {
         if (!useful(k, p.k, kDepths.front())) continue;
         for (const int buffers : {2, 3, 4}) {
