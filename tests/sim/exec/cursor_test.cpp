@@ -37,7 +37,8 @@ struct Case {
     launch.program = &program;
     launch.grid = 8;
     launch.args = {Arg::pointer({x.data(), 0, 1024, 0x1000}),
-                   Arg::pointer({y.data(), -256, 768, 0x2000}), Arg::integer(n), Arg::real(eps)};
+                   Arg::pointer({y.data() + 256, -256, 768, 0x2000}), Arg::integer(n),
+                   Arg::real(eps)};
     prepare(limit);
   }
   void prepare(uint64_t limit = kRunawayLimit) {
