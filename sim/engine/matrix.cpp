@@ -103,17 +103,17 @@ const uint16_t* pack_pairs(EngineContext& context, const Problem& problem,
   return packed;
 }
 
-// a as [m, k], k rounded up to even with zeros.
+// a as [m, k], k rounded up to even with zeros, rows an even number of elements apart.
 Matrix<uint16_t> pad_to_pairs(EngineContext& context, const Problem& problem,
                               const Matrix<uint16_t>& a) {
   const Matrix<uint16_t> rows =
       plain(context, Scratch::kSource0, a, problem.transpose_a, problem.m, problem.k);
-  if (problem.k % 2 == 0) return rows;
-  const int64_t ld = problem.k + 1;
+  if (problem.k % 2 == 0 && rows.ld % 2 == 0) return rows;
+  const int64_t ld = problem.k + problem.k % 2;
   uint16_t* out = context.scratch.get<uint16_t>(Scratch::kSource1, problem.m * ld);
   for (int64_t i = 0; i < problem.m; ++i) {
     std::memcpy(out + i * ld, rows.data + i * rows.ld, static_cast<size_t>(problem.k) * 2);
-    out[i * ld + problem.k] = 0;
+    if (problem.k < ld) out[i * ld + problem.k] = 0;
   }
   return {out, ld};
 }

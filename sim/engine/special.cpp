@@ -12,8 +12,8 @@ double erfinv(double y) {
     return magnitude == 1 ? std::copysign(std::numeric_limits<double>::infinity(), y)
                           : std::numeric_limits<double>::quiet_NaN();
   }
-  // A rational start of seven digits, then Newton's method on erf, or on erfc in the tail, where
-  // 1 - |y| is exact and the difference does not cancel.
+  // A rational start, of seven digits in the middle and three at the far end, then Newton's method on
+  // erf, or on erfc in the tail, where 1 - |y| is exact and the difference does not cancel.
   constexpr double kSlope = std::numbers::inv_sqrtpi * 2;
   if (magnitude <= 0.7) {
     const double z = y * y;
@@ -26,7 +26,7 @@ double erfinv(double y) {
   const double z = std::sqrt(-std::log(tail / 2));
   double x = (((1.641345311 * z + 3.429567803) * z - 1.624906493) * z - 1.970840454) /
              ((1.637067800 * z + 3.543889200) * z + 1);
-  for (int i = 0; i < 2; ++i) x += (std::erfc(x) - tail) / (kSlope * std::exp(-x * x));
+  for (int i = 0; i < 4; ++i) x += (std::erfc(x) - tail) / (kSlope * std::exp(-x * x));
   return std::copysign(x, y);
 }
 
