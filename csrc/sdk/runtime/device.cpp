@@ -132,7 +132,7 @@ extern "C" {
 npuStatus npuGetDeviceCount(int* count) {
   return guarded([&] {
     if (count == nullptr) return fail(NPU_ERROR_INVALID_VALUE, "npuGetDeviceCount: count is NULL");
-    *count = static_cast<int>(runtime().devices.size());
+    *count = device_count();
     return NPU_SUCCESS;
   });
 }

@@ -125,6 +125,8 @@ struct Runtime {
 
 // Throws StatusError: the environment's or the machine file's error, after fork, at exit.
 Runtime& runtime();
+// As runtime().devices.size(), without starting the devices: a process may count them and fork.
+int device_count();
 // Throws where runtime() would for a process that used it before: cheap, for calls on handles.
 void require_process();
 

@@ -37,10 +37,14 @@ void at_exit() {
   for (const auto& device : instance->devices) device->join();
 }
 
+Environment read_environment() {
+  return parse_environment([](const char* name) { return std::getenv(name); });
+}
+
 void start() {
   auto made = std::make_unique<Runtime>();
   try {
-    made->environment = parse_environment([](const char* name) { return std::getenv(name); });
+    made->environment = read_environment();
     made->machine = sim::load_machine(made->environment.arch);
     for (size_t i = 0; i < made->environment.devices.size(); ++i) {
       made->devices.push_back(
@@ -87,6 +91,15 @@ Runtime& runtime() {
   }
   require_process();
   return *instance;
+}
+
+int device_count() {
+  if (state.load(std::memory_order_acquire) != State::unused) {
+    return static_cast<int>(runtime().devices.size());
+  }
+  const Environment environment = read_environment();
+  sim::load_machine(environment.arch);
+  return static_cast<int>(environment.devices.size());
 }
 
 Device* Runtime::owner_of(const void* pointer) const {
