@@ -18,11 +18,14 @@ struct Handle {
 template <class T>
 class HandlePool {
  public:
+  // Destroyed objects that are not used again yet, so that their handles are recognised as stale.
+  static constexpr size_t kKeptApart = 64;
+
   // A live object, default-constructed or as the last owner left it: the caller sets every member.
   T* create() {
     std::lock_guard lock(mutex_);
     T* object = nullptr;
-    if (free_.empty()) {
+    if (free_.size() <= kKeptApart) {
       object = &objects_.emplace_back();
     } else {
       object = free_.front();
@@ -41,7 +44,7 @@ class HandlePool {
  private:
   std::mutex mutex_;
   std::deque<T> objects_;
-  std::deque<T*> free_;  // oldest first: a stale handle stays recognisable for longer
+  std::deque<T*> free_;  // oldest first
 };
 
 template <class T>
