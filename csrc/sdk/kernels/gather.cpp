@@ -1,0 +1,33 @@
+// Reading at indices: index_select, gather and advanced indexing are one program family.
+#include "csrc/sdk/kernels/indexed.h"
+#include "csrc/sdk/runtime/status.h"
+#include "npu/kernels/index.h"
+
+namespace npu::kernels {
+npuStatus index_select(const Tensor& out, const Tensor& in, int dim, const Tensor& index,
+                       npuStream stream) {
+  return sdk::guarded([&]() -> npuStatus {
+    NPU_RETURN_IF_ERROR(check_indexed_dim("index_select", in, out, dim));
+    return run_gather("index_select", along_dim(out, in, dim, spread(index, out, dim)), stream);
+  });
+}
+
+npuStatus gather(const Tensor& out, const Tensor& in, int dim, const Tensor& index,
+                 npuStream stream) {
+  return sdk::guarded([&]() -> npuStatus {
+    NPU_RETURN_IF_ERROR(check_indexed_dim("gather", in, out, dim));
+    return run_gather("gather", along_dim(out, in, dim, index), stream);
+  });
+}
+
+npuStatus index_get(const Tensor& out, const Tensor& view, TensorSpan indices,
+                    std::span<const int64_t> lengths, std::span<const int64_t> strides,
+                    npuStream stream) {
+  return sdk::guarded([&]() -> npuStatus {
+    IndexedOperands operands;
+    NPU_RETURN_IF_ERROR(advanced("index_get", out, view, indices, lengths, strides, &operands));
+    return run_gather("index_get", operands, stream);
+  });
+}
+
+}  // namespace npu::kernels
