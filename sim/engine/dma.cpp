@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "sim/engine/elementwise.h"
 #include "sim/engine/rearrange.h"
 #include "sim/engine/strided.h"
 #include "sim/error.h"
@@ -56,49 +57,35 @@ Tile fit(EngineContext& context, const Transfer& transfer, const Tile& tile) {
   return fitting;
 }
 
-// Adds element by element, in row-major order, since elements may share an address.
-template <class T>
-void add_elements(const VectorTable& table, DType dtype, std::byte* memory,
-                  const StridedShape& shape, int dim, const std::byte* tile) {
-  if (dim == shape.dims) {
-    const auto plus = [](T x, T y) {
-      if constexpr (std::is_same_v<T, int64_t>) {
-        return static_cast<int64_t>(static_cast<uint64_t>(x) + static_cast<uint64_t>(y));
-      } else {
-        return x + y;
-      }
-    };
-    T sum;
-    T term;
-    load_as(table, &sum, dtype, memory, 1);
-    load_as(table, &term, dtype, tile, 1);
-    sum = plus(sum, term);
-    store_as(table, dtype, memory, &sum, 1);
-    return;
+// memory[...] += tile[...] in row-major order, one element after the other, since elements may
+// share an address.
+void add_elements(EngineContext& context, DType dtype, const StridedShape& shape, int dim,
+                  std::byte* memory, const std::byte* tile) {
+  const int64_t element = size_of(dtype);
+  const auto add_line = [&](int64_t count) {
+    const auto line = [&](std::byte* data) { return Tile{data, count, 1, count, dtype}; };
+    VectorOperand sum;
+    sum.is_tile = true;
+    sum.tile = line(memory);
+    VectorOperand term = sum;
+    term.tile.data = const_cast<std::byte*>(tile);
+    elementwise(context, Opcode::v_binary, static_cast<uint8_t>(BinaryFn::add), line(memory),
+                {sum, term, {}});
+  };
+  if (dim == shape.dims) return add_line(1);
+  if (dim == shape.dims - 1 && shape.dst_stride[dim] == element &&
+      shape.src_stride[dim] == element) {
+    return add_line(shape.size[dim]);
   }
   for (int64_t i = 0; i < shape.size[dim]; ++i) {
-    add_elements<T>(table, dtype, memory + i * shape.dst_stride[dim], shape, dim + 1,
-                    tile + i * shape.src_stride[dim]);
+    add_elements(context, dtype, shape, dim + 1, memory + i * shape.dst_stride[dim],
+                 tile + i * shape.src_stride[dim]);
   }
 }
 
-void add_all(const VectorTable& table, DType dtype, StridedShape shape, std::byte* memory,
+void add_all(EngineContext& context, DType dtype, StridedShape shape, std::byte* memory,
              const std::byte* tile) {
-  if (!normalize(shape)) return;
-  dispatch(compute_of(dtype), [&]<class T>(T) {
-    // Lines without a shared address go through the vector engine's addition.
-    const int last = shape.dims - 1;
-    const int64_t element = size_of(dtype);
-    const bool lines = last == 0 && shape.dst_stride[0] == element &&
-                       shape.src_stride[0] == element && dtype == ComputeTraits<T>::kStorage;
-    if (lines) {
-      T* to = reinterpret_cast<T*>(memory);
-      ComputeTraits<T>::elementwise(table).binary[static_cast<int>(BinaryFn::add)](
-          to, {to, false}, {reinterpret_cast<const T*>(tile), false}, shape.size[0]);
-    } else {
-      add_elements<T>(table, dtype, memory, shape, 0, tile);
-    }
-  });
+  if (normalize(shape)) add_elements(context, dtype, shape, 0, memory, tile);
 }
 
 // First and one past the last byte of one row, relative to its start.
@@ -229,7 +216,7 @@ void store(EngineContext& context, const Transfer& transfer, const Tile& src, bo
   const Tile fitting = fit(context, transfer, src);
   const StridedShape shape = pair_with(transfer, fitting, true);
   if (add) {
-    add_all(context.table, src.dtype, shape, transfer.memory, fitting.data);
+    add_all(context, src.dtype, shape, transfer.memory, fitting.data);
   } else {
     copy_strided(shape, size_of(src.dtype), transfer.memory, fitting.data);
   }
@@ -282,7 +269,7 @@ void scatter(EngineContext& context, const IndexedTransfer& transfer, const Tile
     for_each_row(
         context, transfer, index, element,
         [&](int64_t r, std::byte* memory) {
-          add_all(context.table, src.dtype, shape, memory, fitting.data + r * row_bytes);
+          add_all(context, src.dtype, shape, memory, fitting.data + r * row_bytes);
         },
         skip);
     return;

@@ -9,7 +9,7 @@ namespace {
 
 // Up to this many rows of a, products with a transposed b read b's rows where they lie: packing
 // would cost more than it saves.
-constexpr int64_t kDotRows = 8;
+constexpr int64_t kDotRows = 16;
 
 template <class T>
 struct Matrix {

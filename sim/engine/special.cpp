@@ -12,8 +12,8 @@ double erfinv(double y) {
     return magnitude == 1 ? std::copysign(std::numeric_limits<double>::infinity(), y)
                           : std::numeric_limits<double>::quiet_NaN();
   }
-  // A rational start, of seven digits in the middle and three at the far end, then Newton's method on
-  // erf, or on erfc in the tail, where 1 - |y| is exact and the difference does not cancel.
+  // A rational start, of seven digits in the middle and three at the far end, then Newton's method
+  // on erf, or on erfc in the tail, where 1 - |y| is exact and the difference does not cancel.
   constexpr double kSlope = std::numbers::inv_sqrtpi * 2;
   if (magnitude <= 0.7) {
     const double z = y * y;

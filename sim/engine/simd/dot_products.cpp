@@ -32,6 +32,26 @@ struct Bf16 {
 };
 
 inline float fold(Vf x) { return _mm512_reduce_add_ps(x); }
+
+// The sums of four rows of four registers at once: row i in lanes 4 i to 4 i + 3.
+inline Vf fold_4x4(const Vf (&sums)[4][4]) {
+  Vf columns[4];  // lane group i: what is left of row i
+  for (int j = 0; j < 4; ++j) {
+    const Vf low = _mm512_add_ps(_mm512_shuffle_f32x4(sums[0][j], sums[1][j], 0x44),
+                                 _mm512_shuffle_f32x4(sums[0][j], sums[1][j], 0xee));
+    const Vf high = _mm512_add_ps(_mm512_shuffle_f32x4(sums[2][j], sums[3][j], 0x44),
+                                  _mm512_shuffle_f32x4(sums[2][j], sums[3][j], 0xee));
+    columns[j] =
+        _mm512_add_ps(_mm512_shuffle_f32x4(low, high, 0x88), _mm512_shuffle_f32x4(low, high, 0xdd));
+  }
+  Vf pairs[2];
+  for (int j = 0; j < 2; ++j) {
+    pairs[j] = _mm512_add_ps(_mm512_unpacklo_ps(columns[2 * j], columns[2 * j + 1]),
+                             _mm512_unpackhi_ps(columns[2 * j], columns[2 * j + 1]));
+  }
+  return _mm512_add_ps(_mm512_shuffle_ps(pairs[0], pairs[1], 0x44),
+                       _mm512_shuffle_ps(pairs[0], pairs[1], 0xee));
+}
 #else
 struct F32 {
   using Element = float;
@@ -87,6 +107,18 @@ inline void dot_block(float* out, int64_t out_ld, const typename Type::Element* 
   if (p < k) {
     step([p, k](const auto* row) { return Type::load_tail(row + p, k - p); });
   }
+#ifdef __AVX512F__
+  if constexpr (kRows == 4 && kCols == 4) {
+    const Vf folded = fold_4x4(sums);
+    const __m128 rows[4] = {_mm512_extractf32x4_ps(folded, 0), _mm512_extractf32x4_ps(folded, 1),
+                            _mm512_extractf32x4_ps(folded, 2), _mm512_extractf32x4_ps(folded, 3)};
+    for (int i = 0; i < 4; ++i) {
+      float* to = out + i * out_ld;
+      _mm_storeu_ps(to, accumulate ? _mm_add_ps(rows[i], _mm_loadu_ps(to)) : rows[i]);
+    }
+    return;
+  }
+#endif
   for (int i = 0; i < kRows; ++i) {
     for (int j = 0; j < kCols; ++j) {
       float& to = out[i * out_ld + j];

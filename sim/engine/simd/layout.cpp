@@ -41,30 +41,32 @@ void transpose_corner(T* out, int64_t out_ld, const T* in, int64_t in_ld, int64_
   }
 }
 
-// A register wide where the element allows; otherwise blocks that stay in the L1 cache.
+// Bands of rows that fill a cache line of the output: every input row is read from end to end,
+// which the host's prefetchers follow, and every output line is written at once.
 template <class T>
 void transpose(void* to, int64_t out_ld, const void* from, int64_t in_ld, int64_t rows,
                int64_t cols) {
   T* out = static_cast<T*>(to);
   const T* in = static_cast<const T*>(from);
   constexpr int64_t kEdge = 8;
-  constexpr int64_t kPanel = 64 / sizeof(T) * 2;
-  for (int64_t c0 = 0; c0 < cols; c0 += kPanel) {
-    const int64_t c_end = std::min(cols, c0 + kPanel);
-    for (int64_t r = 0; r < rows; r += kEdge) {
-      const int64_t height = std::min(kEdge, rows - r);
-      int64_t c = c0;
-      if (height == kEdge) {
-        for (; c + kEdge <= c_end; c += kEdge) {
-          if constexpr (sizeof(T) == 4) {
-            transpose_8x8(out + c * out_ld + r, out_ld, in + r * in_ld + c, in_ld);
-          } else {
-            transpose_corner(out + c * out_ld + r, out_ld, in + r * in_ld + c, in_ld, kEdge, kEdge);
-          }
+  constexpr int64_t kBand = 64 / sizeof(T) > kEdge ? 64 / sizeof(T) : kEdge;
+  for (int64_t r0 = 0; r0 < rows; r0 += kBand) {
+    const int64_t height = std::min(kBand, rows - r0);
+    int64_t c = 0;
+    for (; c + kEdge <= cols; c += kEdge) {
+      int64_t r = 0;
+      for (; r + kEdge <= height; r += kEdge) {
+        T* block = out + c * out_ld + r0 + r;
+        if constexpr (sizeof(T) == 4) {
+          transpose_8x8(block, out_ld, in + (r0 + r) * in_ld + c, in_ld);
+        } else {
+          transpose_corner(block, out_ld, in + (r0 + r) * in_ld + c, in_ld, kEdge, kEdge);
         }
       }
-      transpose_corner(out + c * out_ld + r, out_ld, in + r * in_ld + c, in_ld, height, c_end - c);
+      transpose_corner(out + c * out_ld + r0 + r, out_ld, in + (r0 + r) * in_ld + c, in_ld,
+                       height - r, kEdge);
     }
+    transpose_corner(out + c * out_ld + r0, out_ld, in + r0 * in_ld + c, in_ld, height, cols - c);
   }
 }
 
