@@ -1,0 +1,519 @@
+#include "csrc/sdk/kernels/attention_program.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numbers>
+#include <utility>
+
+#include "csrc/sdk/kernels/iteration.h"
+#include "csrc/sdk/kernels/tile_walk.h"
+#include "csrc/sdk/runtime/status.h"
+
+namespace npu::kernels {
+
+using sdk::BinaryFn;
+using sdk::DType;
+using sdk::Operand;
+using sdk::ReduceFn;
+using sdk::Region;
+using sdk::TernaryFn;
+using sdk::Tile;
+using sdk::UnaryFn;
+using sdk::Value;
+
+namespace {
+
+constexpr int64_t kDimGranule = 32;
+constexpr int64_t kFewestRows = 16;
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+// The lowest score of a row that has seen nothing. Finite, so that differences of such rows are
+// numbers, and as low as an additive mask may be.
+double lowest(DType compute) {
+  return compute == DType::f64 ? std::numeric_limits<double>::lowest()
+                               : std::numeric_limits<float>::lowest();
+}
+
+int64_t round_up(int64_t n, int64_t granule) { return ceil_div(n, granule) * granule; }
+
+// Rows with which the matrix engine keeps up with the memory that feeds it keys and values, with a
+// third to spare.
+int64_t wanted_rows(const sim::Machine& machine, DType type) {
+  const double cells = static_cast<double>(machine.matrix.rows) * machine.matrix.cols;
+  const double macs = cells * machine.matrix_rate(type) * machine.core.count;
+  const double balance = macs * sim::size_of(type) / machine.hbm_bytes_per_cycle();
+  const auto rows = static_cast<int64_t>(balance * 4 / 3);
+  const int64_t step = machine.matrix.rows;
+  return std::clamp(round_up(rows, step), step, 4 * step);
+}
+
+// Bytes of declare_tiles().
+int64_t scratchpad_bytes(const AttentionForm& f) {
+  constexpr int64_t kAlignment = 64 * 48;
+  constexpr int64_t kColumns = 10 * 8;    // statistics of a row
+  constexpr int64_t kKeyNumbers = 4;      // of a key
+  constexpr int64_t kPagedKeys = 11 * 8;  // of a key
+  const int64_t type = sim::size_of(f.type);
+  const int64_t compute = sim::size_of(f.compute());
+  int64_t bytes = f.rows * (f.head_dim * type + f.value_dim * (compute + sim::size_of(f.out)));
+  bytes += f.keys * (f.head_dim + f.value_dim) * type * f.buffers;
+  bytes += f.rows * f.keys * (compute + type) * f.buffers;
+  if (f.mask != AttentionForm::Mask::none) {
+    bytes += f.rows * f.keys * sim::size_of(f.mask_type) * f.buffers;
+  }
+  if (f.causal) bytes += f.rows * f.keys;
+  bytes += f.rows * kColumns + f.keys * (f.paged ? kKeyNumbers + kPagedKeys : kKeyNumbers);
+  return bytes + kAlignment;
+}
+
+// Shrinks the capacities until they fit.
+bool fit(const sim::Machine& machine, AttentionForm& form) {
+  const auto fits = [&] { return scratchpad_bytes(form) <= machine.scratchpad_bytes(); };
+  const auto halve = [&](int64_t& size, int64_t least) {
+    while (!fits() && size > least) size = std::max(size / 2, least);
+  };
+  halve(form.keys, machine.matrix.cols);
+  halve(form.rows, machine.matrix.rows);
+  if (!fits()) form.buffers = 1;
+  halve(form.keys, 1);
+  halve(form.rows, 1);
+  return fits();
+}
+
+npuStatus check_view(std::string_view kernel, std::string_view operand, const HeadsView& view) {
+  const Tensor& tensor = *view.tensor;
+  NPU_RETURN_IF_ERROR(check_tensor(kernel, operand, tensor));
+  if (!sim::is_float(static_cast<DType>(tensor.dtype))) {
+    return sdk::failf(NPU_ERROR_INVALID_VALUE, "{}: {} is {}, it must be floating", kernel, operand,
+                      sim::name(static_cast<DType>(tensor.dtype)));
+  }
+  const int64_t stride = tensor.strides[tensor.rank - 1];
+  if (view.dim() > 1 && stride != 1) {
+    return sdk::failf(NPU_ERROR_INVALID_VALUE, "{}: {} has last stride {}, it must be 1", kernel,
+                      operand, stride);
+  }
+  return NPU_SUCCESS;
+}
+
+}  // namespace
+
+std::array<int64_t, 5> AttentionForm::key() const {
+  const auto code = [](DType type, int shift) { return static_cast<int64_t>(type) << shift; };
+  const auto bit = [](bool flag, int shift) { return static_cast<int64_t>(flag) << shift; };
+  const int64_t types = code(type, 0) | code(out, 8) | code(sink_type, 16) | code(mask_type, 24);
+  const int64_t form = static_cast<int64_t>(mask) | bit(causal, 8) | bit(window, 9) |
+                       bit(soft_cap, 10) | bit(sinks, 11) | bit(logsumexp, 12) | bit(natural, 13);
+  return {types | form << 32, head_dim, value_dim, rows, keys << 8 | buffers};
+}
+
+npuStatus check_attention(const AttentionCall& call) {
+  const std::string_view kernel = call.kernel;
+  NPU_RETURN_IF_ERROR(check_view(kernel, "q", call.q));
+  NPU_RETURN_IF_ERROR(check_view(kernel, "k", call.k));
+  NPU_RETURN_IF_ERROR(check_view(kernel, "v", call.v));
+  NPU_RETURN_IF_ERROR(check_view(kernel, "out", call.out));
+  const npuDataType type = call.q.tensor->dtype;
+  for (const HeadsView* view : {&call.k, &call.v}) {
+    if (view->tensor->dtype == type) continue;
+    return sdk::failf(NPU_ERROR_INVALID_VALUE, "{}: q is {}, {} is {}: they must be the same",
+                      kernel, sim::name(static_cast<DType>(type)), view == &call.k ? "k" : "v",
+                      sim::name(static_cast<DType>(view->tensor->dtype)));
+  }
+  if (call.q.dim() != call.k.dim() || call.q.dim() < 1) {
+    return sdk::failf(NPU_ERROR_INVALID_VALUE, "{}: head dimensions {} of q and {} of k", kernel,
+                      call.q.dim(), call.k.dim());
+  }
+  if (call.v.dim() != call.out.dim()) {
+    return sdk::failf(NPU_ERROR_INVALID_VALUE, "{}: head dimensions {} of v and {} of out", kernel,
+                      call.v.dim(), call.out.dim());
+  }
+  if (call.k.heads() != call.v.heads()) {
+    return sdk::failf(NPU_ERROR_INVALID_VALUE, "{}: {} heads of k and {} of v", kernel,
+                      call.k.heads(), call.v.heads());
+  }
+  if (call.q.heads() != call.out.heads()) {
+    return sdk::failf(NPU_ERROR_INVALID_VALUE, "{}: {} heads of q and {} of out", kernel,
+                      call.q.heads(), call.out.heads());
+  }
+  if (call.k.heads() < 1 || call.q.heads() % call.k.heads() != 0) {
+    return sdk::failf(NPU_ERROR_INVALID_VALUE, "{}: {} query heads are no multiple of {} KV heads",
+                      kernel, call.q.heads(), call.k.heads());
+  }
+  const AttentionOptions& options = call.options;
+  if (!std::isfinite(options.scale) || !(options.soft_cap >= 0) || options.window < 0) {
+    return sdk::failf(NPU_ERROR_INVALID_VALUE,
+                      "{}: scale {}, soft cap {}, window {}: the scale must be finite, the others "
+                      "not negative",
+                      kernel, options.scale, options.soft_cap, options.window);
+  }
+  if (!options.sinks.defined()) return NPU_SUCCESS;
+  NPU_RETURN_IF_ERROR(check_tensor(kernel, "sinks", options.sinks));
+  if (options.sinks.rank != 1 || options.sinks.sizes[0] != call.q.heads() ||
+      !sim::is_float(static_cast<DType>(options.sinks.dtype))) {
+    return sdk::failf(NPU_ERROR_INVALID_VALUE,
+                      "{}: sinks of rank {}, {} elements and type {}: it must be floating, [{}]",
+                      kernel, options.sinks.rank, options.sinks.numel(),
+                      sim::name(static_cast<DType>(options.sinks.dtype)), call.q.heads());
+  }
+  return NPU_SUCCESS;
+}
+
+npuStatus plan_attention(const sim::Machine& machine, AttentionCall& call) {
+  AttentionForm& form = call.form;
+  const AttentionOptions& options = call.options;
+  form.type = static_cast<DType>(call.q.tensor->dtype);
+  form.out = static_cast<DType>(call.out.tensor->dtype);
+  form.causal = options.causal;
+  form.window = options.window > 0;
+  form.soft_cap = options.soft_cap > 0;
+  form.sinks = options.sinks.defined();
+  if (form.sinks) form.sink_type = static_cast<DType>(options.sinks.dtype);
+  form.natural = form.mask == AttentionForm::Mask::additive || options.scale <= 0;
+  form.head_dim = round_up(call.q.dim(), kDimGranule);
+  form.value_dim = round_up(call.v.dim(), kDimGranule);
+
+  call.group = call.q.heads() / call.k.heads();
+  const int64_t needed = call.group * call.query_len;
+  form.rows = kFewestRows;
+  const int64_t wanted = wanted_rows(machine, form.type);
+  while (form.rows < std::min(needed, wanted)) form.rows *= 2;
+  form.keys = 2 * machine.matrix.cols;
+  if (!fit(machine, form)) {
+    return sdk::failf(NPU_ERROR_UNIMPLEMENTED,
+                      "{}: head dimensions {} and {} of type {} exceed a scratchpad of {} bytes",
+                      call.kernel, call.q.dim(), call.v.dim(), sim::name(form.type),
+                      machine.scratchpad_bytes());
+  }
+  call.heads_each = even_part(call.group, std::min(call.group, form.rows));
+  call.head_chunks = call.k.heads() * ceil_div(call.group, call.heads_each);
+  call.tokens_each = even_part(call.query_len, form.rows / call.heads_each);
+  call.query_tiles = ceil_div(call.query_len, call.tokens_each);
+  return NPU_SUCCESS;
+}
+
+AttentionForm representative_attention(const sim::Machine& machine, bool paged) {
+  AttentionForm form;
+  form.type = form.out = DType::bf16;
+  form.causal = true;
+  form.paged = paged;
+  form.head_dim = form.value_dim = 128;
+  form.rows = wanted_rows(machine, form.type);
+  form.keys = 2 * machine.matrix.cols;
+  fit(machine, form);
+  return form;
+}
+
+void pass_attention(Arguments& args, const AttentionCall& call, const Tensor& mask,
+                    const Tensor& logsumexp) {
+  const AttentionForm& form = call.form;
+  const AttentionOptions& options = call.options;
+  args.pointer(call.q.tensor->data);
+  args.pointer(call.k.tensor->data);
+  args.pointer(call.v.tensor->data);
+  args.pointer(call.out.tensor->data);
+  args.integer(call.q.dim());
+  args.integer(call.v.dim());
+  args.integer(call.q.token_stride());
+  args.integer(call.q.head_stride());
+  args.integer(call.out.token_stride());
+  args.integer(call.out.head_stride());
+  args.integer(call.group);
+  args.integer(call.heads_each);
+  args.integer(ceil_div(call.group, call.heads_each));
+  args.integer(call.head_chunks);
+  args.integer(call.sequences);
+  args.integer(call.tokens_each);
+  args.integer(form.keys);
+  if (form.window) args.integer(options.window);
+
+  const double unit = form.natural ? 1 : std::numbers::log2e;
+  const double outer = form.soft_cap ? options.soft_cap : options.scale;
+  args.real(form.natural ? 1 : outer * unit);
+  args.real(form.natural ? -1 : -outer * unit);
+  if (form.soft_cap) args.real(options.scale / options.soft_cap);
+  if (form.natural) args.real(outer);
+
+  if (form.mask != AttentionForm::Mask::none) {
+    args.pointer(mask.data);
+    for (int d = 0; d < 4; ++d) args.integer(mask.strides[d]);
+    args.integer(mask.strides[1] == 0 && mask.strides[2] == 0 ? 1 : kUnlimited);
+    args.integer(mask.strides[3] == 0 ? 1 : kUnlimited);
+  }
+  if (form.logsumexp) {
+    args.pointer(logsumexp.data);
+    for (int d = 0; d < 3; ++d) args.integer(logsumexp.strides[d]);
+  }
+  if (form.sinks) {
+    args.pointer(options.sinks.data);
+    args.integer(options.sinks.strides[0]);
+  }
+}
+
+AttentionProgram::AttentionProgram(std::string name, const sim::Machine& machine,
+                                   const AttentionForm& form)
+    : form_(form), b_(std::move(name), machine) {
+  declare_arguments();
+  const Value rest = b_.pid() / head_chunks_;
+  const Value chunk = b_.pid() % head_chunks_;
+  sequence_ = rest % sequences_;
+  tile_ = rest / sequences_;
+  kv_head_ = chunk / chunks_;
+  const Value first = chunk % chunks_ * heads_each_;  // within the group
+  head_ = kv_head_ * group_ + first;
+  heads_ = b_.min(heads_each_, group_ - first);
+}
+
+void AttentionProgram::declare_arguments() {
+  q_ = b_.pointer("q");
+  k_ = b_.pointer("k");
+  v_ = b_.pointer("v");
+  out_ = b_.pointer("out");
+  head_dim_ = b_.integer("head_dim");
+  value_dim_ = b_.integer("value_dim");
+  q_token_ = b_.integer("q_token_stride");
+  q_head_ = b_.integer("q_head_stride");
+  out_token_ = b_.integer("out_token_stride");
+  out_head_ = b_.integer("out_head_stride");
+  group_ = b_.integer("group");
+  heads_each_ = b_.integer("heads_each");
+  chunks_ = b_.integer("chunks");
+  head_chunks_ = b_.integer("head_chunks");
+  sequences_ = b_.integer("sequences");
+  tokens_each_ = b_.integer("tokens_each");
+  keys_each_ = b_.integer("keys_each");
+  if (form_.window) window_ = b_.integer("window");
+  factor_ = b_.real("factor");
+  minus_factor_ = b_.real("minus_factor");
+  if (form_.soft_cap) before_cap_ = b_.real("before_cap");
+  if (form_.natural) after_cap_ = b_.real("after_cap");
+  if (form_.mask != AttentionForm::Mask::none) {
+    mask_ = b_.pointer("mask");
+    mask_stride_ = {b_.integer("mask_batch_stride"), b_.integer("mask_head_stride"),
+                    b_.integer("mask_token_stride"), b_.integer("mask_key_stride")};
+    mask_rows_ = b_.integer("mask_rows");
+    mask_cols_ = b_.integer("mask_cols");
+  }
+  if (form_.logsumexp) {
+    logsumexp_ = b_.pointer("logsumexp");
+    logsumexp_stride_ = {b_.integer("lse_batch_stride"), b_.integer("lse_head_stride"),
+                         b_.integer("lse_token_stride")};
+  }
+  if (form_.sinks) {
+    sinks_ = b_.pointer("sinks");
+    sink_stride_ = b_.integer("sink_stride");
+  }
+}
+
+void AttentionProgram::declare_tiles() {
+  const DType compute = form_.compute();
+  const int64_t rows = form_.rows;
+  const int64_t keys = form_.keys;
+  const int buffers = form_.buffers;
+  q_tile_ = b_.tile("tq", form_.type, rows * form_.head_dim);
+  k_tile_ = b_.tile("tk", form_.type, keys * form_.head_dim, buffers);
+  v_tile_ = b_.tile("tv", form_.type, keys * form_.value_dim, buffers);
+  scores_ = b_.tile("scores", compute, rows * keys, buffers);
+  weights_ = b_.tile("weights", form_.type, rows * keys, buffers);
+  sum_ = b_.tile("sum", compute, rows * form_.value_dim);
+  result_ = b_.tile("result", form_.out, rows * form_.value_dim);
+  peak_ = b_.tile("peak", compute, rows);
+  offset_ = b_.tile("offset", compute, rows);
+  next_offset_ = b_.tile("next_offset", compute, rows);
+  decay_ = b_.tile("decay", compute, rows);
+  part_ = b_.tile("part", compute, rows);
+  total_ = b_.tile("total", compute, rows);
+  if (form_.mask != AttentionForm::Mask::none) {
+    mask_tile_ = b_.tile("mask_tile", form_.mask_type, rows * keys, buffers);
+  }
+  if (form_.causal) {
+    visible_ = b_.tile("visible", DType::b8, rows * keys);
+    key_numbers_ = b_.tile("key_numbers", DType::i32, keys);
+    last_keys_ = b_.tile("last_keys", DType::i32, rows);
+    if (form_.window) first_keys_ = b_.tile("first_keys", DType::i32, rows);
+  }
+}
+
+// ---- The program --------------------------------------------------------------------------------
+
+sim::Program AttentionProgram::write(const Sequence& sequence, const Load& load_keys,
+                                     const Load& load_values) {
+  declare_tiles();
+  locate_block(sequence);
+  start_rows(sequence);
+  const Value ranges = b_.ceil_div(b_.max(end_ - begin_, 0), keys_each_);
+  b_.if_(Value(0) < ranges, [&] { make_scores(range(0), load_keys); });
+  // The next scores are asked of the matrix engine before the present ones are consumed, so that
+  // it works while the vector engine does.
+  b_.loop(ranges, [&](const Value& number) {
+    const Range now = range(number);
+    load_values(v_tile_, now.first, now.count);
+    finish_scores(now);
+    make_weights();
+    const Value next = number + 1;
+    b_.if_(next < ranges, [&] { make_scores(range(next), load_keys); });
+    update_rows();
+    if (form_.causal) {
+      b_.mma(sum_, weights_, v_tile_, {}, useful(now).values);
+    } else {
+      b_.mma(sum_, weights_, v_tile_, {});
+    }
+  });
+  finish_rows(sequence);
+  return b_.finish();
+}
+
+void AttentionProgram::locate_block(const Sequence& sequence) {
+  token_ = tile_ * tokens_each_;
+  b_.if_(sequence.query_len <= token_, [&] { b_.exit(); });
+  tokens_ = b_.min(tokens_each_, sequence.query_len - token_);
+  rows_ = tokens_ * heads_;
+  begin_ = 0;
+  end_ = sequence.key_len;
+  last_key_ = sequence.key_len - 1;
+  if (form_.causal) {
+    last_key_ = token_ + (sequence.key_len - sequence.query_len);
+    end_ = last_key_ + tokens_;
+  }
+  if (form_.window) begin_ = b_.max(last_key_ - window_ + 1, 0);
+}
+
+AttentionProgram::Range AttentionProgram::range(const Value& number) {
+  const Value first = begin_ + number * keys_each_;
+  return {first, b_.min(keys_each_, end_ - first)};
+}
+
+void AttentionProgram::start_rows(const Sequence& sequence) {
+  b_.load(q_tile_, q_, sequence.q_offset + head_ * q_head_ + token_ * q_token_,
+          Region({{tokens_, q_token_}, {heads_, q_head_}}, {{head_dim_, 1}}));
+  if (form_.causal) {
+    b_.iota(last_keys_, last_key_, 0, 1, tokens_, heads_);
+    b_.reshape(last_keys_, rows_, 1);
+    if (form_.window) b_.vector(BinaryFn::sub, first_keys_, last_keys_, window_);
+  }
+  // A sink is a logit that the row has seen already.
+  if (form_.sinks) {
+    const Tile sinks = b_.tile("sink", form_.sink_type, form_.rows);
+    b_.load(sinks, sinks_, head_ * sink_stride_,
+            Region({{tokens_, 0}, {heads_, sink_stride_}}, {{1, 1}}));
+    b_.vector(BinaryFn::mul, offset_, sinks, form_.natural ? -1.0 : -std::numbers::log2e);
+  } else {
+    b_.fill(offset_, -lowest(form_.compute()), rows_, 1);
+  }
+  b_.fill(total_, form_.sinks ? 1.0 : 0.0, rows_, 1);
+  b_.fill(sum_, 0.0, rows_, value_dim_);
+}
+
+void AttentionProgram::make_scores(const Range& range, const Load& load_keys) {
+  load_keys(k_tile_, range.first, range.count);
+  if (form_.mask != AttentionForm::Mask::none) {
+    const auto& stride = mask_stride_;
+    b_.load(
+        mask_tile_, mask_,
+        sequence_ * stride[0] + head_ * stride[1] + token_ * stride[2] + range.first * stride[3],
+        Region({{b_.min(tokens_, mask_rows_), stride[2]}, {b_.min(heads_, mask_rows_), stride[1]}},
+               {{b_.min(range.count, mask_cols_), stride[3]}}));
+  }
+  if (form_.causal) {
+    b_.mma(scores_, q_tile_, k_tile_, {.zero = true, .transpose_b = true}, useful(range).scores);
+  } else {
+    b_.mma(scores_, q_tile_, k_tile_, {.zero = true, .transpose_b = true});
+  }
+}
+
+// Scores as the softmax takes them: capped, masked, scaled in the natural form.
+void AttentionProgram::finish_scores(const Range& range) {
+  if (form_.soft_cap) {
+    b_.vector(BinaryFn::mul, scores_, scores_, before_cap_);
+    b_.vector(UnaryFn::tanh, scores_, scores_);
+  }
+  if (form_.mask == AttentionForm::Mask::additive) {
+    b_.vector(TernaryFn::fma, scores_, scores_, after_cap_, mask_tile_);
+  } else if (form_.natural) {
+    b_.vector(BinaryFn::mul, scores_, scores_, after_cap_);
+  }
+  if (form_.mask == AttentionForm::Mask::boolean) {
+    b_.vector(TernaryFn::where, scores_, mask_tile_, scores_, -kInfinity);
+  }
+  if (form_.causal) hide(range);
+}
+
+// Only ranges on an edge of what the rows see pay for it.
+void AttentionProgram::hide(const Range& range) {
+  const auto compare = [&](BinaryFn fn, const Tile& bound) {
+    b_.iota(key_numbers_, range.first, 1, 0, 1, range.count);
+    b_.vector(fn, visible_, key_numbers_, bound);
+    b_.vector(TernaryFn::where, scores_, visible_, scores_, -kInfinity);
+  };
+  b_.if_(last_key_ + 1 < range.first + range.count, [&] { compare(BinaryFn::le, last_keys_); });
+  if (!form_.window) return;
+  b_.if_(range.first + window_ < last_key_ + tokens_, [&] { compare(BinaryFn::gt, first_keys_); });
+}
+
+// weights = exp(scores - peak), with the row's highest score so far as its peak. `offset` is the
+// peak's negative, in the exponent's units.
+void AttentionProgram::make_weights() {
+  b_.reduce(ReduceFn::max, peak_, scores_);
+  b_.vector(BinaryFn::mul, peak_, peak_, minus_factor_);
+  b_.vector(BinaryFn::min, next_offset_, offset_, peak_);
+  b_.vector(TernaryFn::fma, scores_, scores_, factor_, next_offset_);
+  // Rounded to the values' type before they are summed: what is multiplied adds up to one.
+  b_.vector(form_.natural ? UnaryFn::exp : UnaryFn::exp2, weights_, scores_);
+}
+
+// Earlier sums shrink by as much as the peak has risen.
+void AttentionProgram::update_rows() {
+  b_.vector(BinaryFn::sub, decay_, next_offset_, offset_);
+  b_.vector(form_.natural ? UnaryFn::exp : UnaryFn::exp2, decay_, decay_);
+  b_.vector(UnaryFn::copy, offset_, next_offset_);
+  b_.reduce(ReduceFn::sum, part_, weights_);
+  b_.vector(TernaryFn::fma, total_, total_, decay_, part_);
+  b_.vector(BinaryFn::mul, sum_, sum_, decay_);
+}
+
+void AttentionProgram::finish_rows(const Sequence& sequence) {
+  // A row that saw nothing has a sum and a total of 0.
+  b_.vector(TernaryFn::where, part_, total_, total_, 1.0);
+  b_.vector(UnaryFn::recip, part_, part_);
+  b_.vector(BinaryFn::mul, result_, sum_, part_);
+  b_.store(out_, sequence.out_offset + head_ * out_head_ + token_ * out_token_,
+           Region({{tokens_, out_token_}, {heads_, out_head_}}, {{value_dim_, 1}}), result_);
+  if (!form_.logsumexp) return;
+  const Tile lse = b_.tile("lse", DType::f32, form_.rows);
+  b_.vector(UnaryFn::log, part_, total_);
+  b_.vector(TernaryFn::fma, lse, offset_, form_.natural ? -1.0 : -std::numbers::ln2, part_);
+  const auto& stride = logsumexp_stride_;
+  b_.store(logsumexp_, sequence_ * stride[0] + head_ * stride[1] + token_ * stride[2],
+           Region({{tokens_, stride[2]}, {heads_, stride[1]}}, {{1, 1}}), lse);
+}
+
+// ---- Useful work --------------------------------------------------------------------------------
+
+// Pairs of a row and a key of the range that it sees: sums of arithmetic series, cut off at 0 and
+// at the number of keys.
+Value AttentionProgram::visible_pairs(const Range& range) {
+  const Value& n = range.count;
+  const auto rising = [&](const Value& x) {  // sum of clamp(i, 0, n) for i <= x
+    const Value y = b_.max(b_.min(x, n), 0);
+    return y * (y + 1) / 2 + b_.max(x - n, 0) * n;
+  };
+  const auto below = [&](const Value& first_row) {  // first_row: keys before the first row's bound
+    return rising(first_row + tokens_ - 1) - rising(first_row - 1);
+  };
+  const Value first_row = last_key_ + 1 - range.first;
+  const Value seen = below(first_row);
+  return heads_ * (form_.window ? seen - below(first_row - window_) : seen);
+}
+
+// An instruction counts whole outputs, and an output of the second product stands for as many pairs
+// as the range has keys. The first product, whose outputs are single pairs, makes up the
+// difference.
+AttentionProgram::Useful AttentionProgram::useful(const Range& range) {
+  const Value pairs = visible_pairs(range);
+  const Value full = (pairs + range.count / 2) / range.count;  // rows, were they filled one by one
+  const Value rest = (pairs - full * range.count) * value_dim_ / head_dim_;
+  const Value scores = b_.max(b_.min(pairs + rest, rows_ * range.count), 0);
+  return {scores, full * value_dim_};
+}
+
+}  // namespace npu::kernels

@@ -1,0 +1,174 @@
+// What all forms of attention share: the checks of heads and options, the tile sizes, and the
+// program that runs a block of query rows past a range of keys with a running softmax.
+//
+// A program id owns (query tile, sequence, heads): the query heads that read one KV head stand
+// together in the rows of the tile, tokens outermost, so that keys and values are read once for all
+// of them. The front ends (dense, varlen, paged) say where a sequence's queries and keys lie.
+#pragma once
+
+#include <array>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "csrc/sdk/builder/builder.h"
+#include "csrc/sdk/kernels/arguments.h"
+#include "npu/kernels/attention.h"
+
+namespace npu::kernels {
+
+// What distinguishes one attention program from another, front ends apart.
+struct AttentionForm {
+  enum class Mask : uint8_t { none, boolean, additive };
+
+  sim::DType type = sim::DType::f32;  // of q, k and v
+  sim::DType out = sim::DType::f32;
+  sim::DType sink_type = sim::DType::f32;
+  sim::DType mask_type = sim::DType::b8;
+  Mask mask = Mask::none;
+  bool causal = false;
+  bool window = false;
+  bool soft_cap = false;
+  bool sinks = false;
+  bool logsumexp = false;
+  // Powers of e over finished logits, instead of powers of 2 with the scale folded into them. For
+  // additive masks, whose lowest finite values must not overflow, and for scales below zero.
+  bool natural = false;
+  bool paged = false;  // tiles for the keys' indices are needed
+
+  // Capacities. Head dimensions are rounded up, so that few programs serve many.
+  int64_t head_dim = 0;
+  int64_t value_dim = 0;
+  int64_t rows = 0;
+  int64_t keys = 0;
+  int buffers = 2;
+
+  sim::DType compute() const { return type == sim::DType::f64 ? sim::DType::f64 : sim::DType::f32; }
+  // Five numbers for a KernelKey.
+  std::array<int64_t, 5> key() const;
+};
+
+// A view of q, k, v or out with its token and head dimensions: [.., H, .., L, .., D].
+struct HeadsView {
+  const Tensor* tensor = nullptr;
+  int token_dim = 0;
+  int head_dim = 0;
+
+  int64_t heads() const { return tensor->sizes[head_dim]; }
+  int64_t dim() const { return tensor->sizes[tensor->rank - 1]; }
+  int64_t token_stride() const { return tensor->strides[token_dim]; }
+  int64_t head_stride() const { return tensor->strides[head_dim]; }
+};
+
+// One call, checked and planned.
+struct AttentionCall {
+  std::string_view kernel;  // for messages
+  HeadsView out, q, k, v;
+  AttentionOptions options;
+  int64_t sequences = 0;
+  int64_t query_len = 0;  // longest
+
+  // Set by plan_attention().
+  AttentionForm form;
+  int64_t group = 1;        // query heads of a KV head
+  int64_t heads_each = 1;   // of a program
+  int64_t tokens_each = 1;  // of a program
+  int64_t head_chunks = 1;  // programs side by side for one query tile
+  int64_t query_tiles = 1;
+
+  int64_t grid() const { return head_chunks * sequences * query_tiles; }
+};
+
+// Dtypes, head counts, head dimensions, unit last strides and options of a call; ranks and token
+// counts are the front end's.
+npuStatus check_attention(const AttentionCall& call);
+
+// Fills form (its mask and logsumexp are already set) and the grid. NPU_ERROR_UNIMPLEMENTED where
+// even one row and one key of such a head dimension exceed the scratchpad.
+npuStatus plan_attention(const sim::Machine& machine, AttentionCall& call);
+
+// Causal, bf16, heads of 128 elements, long prompts.
+AttentionForm representative_attention(const sim::Machine& machine, bool paged = false);
+
+// The arguments that AttentionProgram declares, in its order. `mask` and `logsumexp` may be
+// undefined; mask has rank 4, logsumexp rank 3.
+void pass_attention(Arguments& args, const AttentionCall& call, const Tensor& mask,
+                    const Tensor& logsumexp);
+
+class AttentionProgram {
+ public:
+  // Declares the arguments of pass_attention().
+  AttentionProgram(std::string name, const sim::Machine& machine, const AttentionForm& form);
+
+  sdk::Builder& builder() { return b_; }
+  const sdk::Value& sequence() const { return sequence_; }
+  const sdk::Value& kv_head() const { return kv_head_; }
+  const sdk::Value& head_dim() const { return head_dim_; }
+  const sdk::Value& value_dim() const { return value_dim_; }
+  sdk::Pointer k() const { return k_; }
+  sdk::Pointer v() const { return v_; }
+
+  // The sequence as the front end found it. Offsets count elements and point to token 0, head 0.
+  struct Sequence {
+    sdk::Value query_len;
+    sdk::Value key_len;
+    sdk::Value q_offset;
+    sdk::Value out_offset;
+  };
+  // Loads `count` keys (values) from number `first` on into the tile, of shape [count, dim]. A
+  // range's keys are asked for before its values.
+  using Load =
+      std::function<void(const sdk::Tile&, const sdk::Value& first, const sdk::Value& count)>;
+
+  sim::Program write(const Sequence& sequence, const Load& load_keys, const Load& load_values);
+
+ private:
+  struct Range {  // of keys
+    sdk::Value first;
+    sdk::Value count;
+  };
+  struct Useful {  // outputs of the two products
+    sdk::Value scores;
+    sdk::Value values;
+  };
+
+  void declare_arguments();
+  void declare_tiles();
+  void locate_block(const Sequence& sequence);
+  void start_rows(const Sequence& sequence);
+  Range range(const sdk::Value& number);
+  Useful useful(const Range& range);
+  sdk::Value visible_pairs(const Range& range);
+  void make_scores(const Range& range, const Load& load_keys);
+  void finish_scores(const Range& range);
+  void hide(const Range& range);
+  void make_weights();
+  void update_rows();
+  void finish_rows(const Sequence& sequence);
+
+  AttentionForm form_;
+  sdk::Builder b_;
+
+  sdk::Pointer q_, k_, v_, out_, mask_, logsumexp_, sinks_;
+  sdk::Value head_dim_ = 0, value_dim_ = 0;
+  sdk::Value q_token_ = 0, q_head_ = 0, out_token_ = 0, out_head_ = 0;
+  sdk::Value group_ = 0, heads_each_ = 0, chunks_ = 0, head_chunks_ = 0;
+  sdk::Value sequences_ = 0, tokens_each_ = 0, keys_each_ = 0;
+  sdk::Value window_ = 0, sink_stride_ = 0;
+  std::array<sdk::Value, 4> mask_stride_ = {0, 0, 0, 0};
+  sdk::Value mask_rows_ = 0, mask_cols_ = 0;
+  std::array<sdk::Value, 3> logsumexp_stride_ = {0, 0, 0};
+  sdk::Value factor_ = 0.0, minus_factor_ = 0.0, before_cap_ = 0.0, after_cap_ = 0.0;
+
+  sdk::Value sequence_ = 0, tile_ = 0, kv_head_ = 0, head_ = 0, heads_ = 0;
+  sdk::Value token_ = 0, tokens_ = 0, rows_ = 0;  // the block's first token, their number
+  sdk::Value last_key_ = 0;                       // of the block's first token (causal)
+  sdk::Value begin_ = 0, end_ = 0;                // of the keys that any row sees
+
+  sdk::Tile q_tile_, k_tile_, v_tile_, scores_, weights_, mask_tile_, visible_, key_numbers_;
+  sdk::Tile last_keys_, first_keys_;                              // [rows, 1], of each row (causal)
+  sdk::Tile peak_, offset_, next_offset_, decay_, part_, total_;  // [rows, 1]
+  sdk::Tile sum_, result_;
+};
+
+}  // namespace npu::kernels

@@ -1,0 +1,216 @@
+// Paged attention: a sequence's keys and values lie in blocks of a cache, which its row of the
+// block table names. The DMA gathers them key by key, so any block size and any strides will do.
+#include <optional>
+
+#include "csrc/sdk/kernels/attention_program.h"
+#include "csrc/sdk/kernels/iteration.h"
+#include "csrc/sdk/kernels/library_programs.h"
+#include "csrc/sdk/kernels/sequence_table.h"
+#include "csrc/sdk/runtime/status.h"
+
+namespace npu::kernels {
+namespace {
+
+using sdk::BinaryFn;
+using sdk::DType;
+using sdk::Pointer;
+using sdk::TernaryFn;
+using sdk::Tile;
+using sdk::UnaryFn;
+using sdk::Value;
+
+constexpr std::string_view kKernel = "paged_attention";
+
+struct Variant {
+  AttentionForm form;
+  DType blocks = DType::i32;   // of the block table
+  DType starts = DType::i32;   // of cu_seqlens_q
+  DType lengths = DType::i32;  // of kv_lens
+  // Keys and values have the same strides, so that one list of elements serves both.
+  bool same_strides = true;
+
+  int64_t key() const {
+    return static_cast<int64_t>(blocks) << 24 | static_cast<int64_t>(starts) << 16 |
+           static_cast<int64_t>(lengths) << 8 | static_cast<int64_t>(same_strides);
+  }
+};
+
+struct Cache {
+  Value block_stride = 0;
+  Value slot_stride = 0;
+  Value head_stride = 0;
+};
+
+// Where keys of the sequence lie, as elements from the cache's pointer.
+class KeyIndex {
+ public:
+  KeyIndex(sdk::Builder& builder, const Variant& variant, const Value& sequence)
+      : b_(builder),
+        table_(builder.pointer("block_table")),
+        block_size_(builder.integer("block_size")) {
+    const Value row = builder.integer("table_row_stride");
+    row_offset_ = sequence * row;
+    column_ = builder.integer("table_column_stride");
+    const int64_t keys = variant.form.keys;
+    blocks_ = b_.tile("blocks", variant.blocks, keys + 1, variant.form.buffers);
+    block_ = b_.tile("block", DType::i64, keys);
+    slot_ = b_.tile("slot", DType::i64, keys);
+    place_ = b_.tile("place", DType::i64, keys);
+    page_ = b_.tile("page", variant.blocks, keys);
+  }
+
+  // Blocks and slots of the keys.
+  void look_up(const Value& first, const Value& count) {
+    const Value first_block = first / block_size_;
+    const Value blocks = (first + count - 1) / block_size_ - first_block + 1;
+    b_.load(blocks_, table_, row_offset_ + first_block * column_, {{blocks, column_}});
+    b_.iota(place_, first, 1, 0, 1, count);
+    b_.vector(BinaryFn::floordiv, block_, place_, block_size_);
+    b_.vector(BinaryFn::mul, slot_, block_, block_size_);
+    b_.vector(BinaryFn::sub, slot_, place_, slot_);
+    b_.vector(BinaryFn::sub, block_, block_, first_block);
+    b_.gather_columns(page_, blocks_, block_);
+  }
+
+  // index = page * block stride + slot * slot stride
+  void locate(const Tile& index, const Cache& cache) {
+    b_.vector(BinaryFn::mul, place_, slot_, cache.slot_stride);
+    b_.vector(TernaryFn::fma, index, page_, cache.block_stride, place_);
+  }
+
+ private:
+  sdk::Builder& b_;
+  Pointer table_;
+  Value block_size_;
+  Value row_offset_ = 0;
+  Value column_ = 0;
+  Tile blocks_, block_, slot_, place_, page_;
+};
+
+sim::Program build(const sim::Machine& machine, const Variant& variant) {
+  AttentionProgram program(std::string(kKernel), machine, variant.form);
+  sdk::Builder& b = program.builder();
+  const SequenceTable starts(b, "cu_seqlens_q", variant.starts);
+  const SequenceTable lengths(b, "kv_lens", variant.lengths);
+  const Value q_token = b.integer("q_start_stride");
+  const Value out_token = b.integer("out_start_stride");
+  const auto cache = [&](const std::string& name) {
+    return Cache{b.integer(name + "_block_stride"), b.integer(name + "_slot_stride"),
+                 b.integer(name + "_head_stride")};
+  };
+  const Cache key_cache = cache("k");
+  const Cache value_cache = cache("v");
+  KeyIndex index(b, variant, program.sequence());
+  const int buffers = variant.form.buffers;
+  const Tile key_index = b.tile("key_index", DType::i64, variant.form.keys, buffers);
+  const Tile value_index = variant.same_strides
+                               ? key_index
+                               : b.tile("value_index", DType::i64, variant.form.keys, buffers);
+
+  const Value begin = starts.load(program.sequence());
+  const Value query_len = starts.load(program.sequence() + 1) - begin;
+  const Value key_len = lengths.load(program.sequence());
+  const Value key_offset = program.kv_head() * key_cache.head_stride;
+  const Value value_offset = program.kv_head() * value_cache.head_stride;
+  const auto load_keys = [&](const Tile& tile, const Value& first, const Value& count) {
+    index.look_up(first, count);
+    index.locate(key_index, key_cache);
+    if (!variant.same_strides) index.locate(value_index, value_cache);
+    b.gather(tile, program.k(), key_offset, key_index, 1, {{program.head_dim(), 1}});
+  };
+  const auto load_values = [&](const Tile& tile, const Value&, const Value&) {
+    b.gather(tile, program.v(), value_offset, value_index, 1, {{program.value_dim(), 1}});
+  };
+  return program.write({query_len, key_len, begin * q_token, begin * out_token}, load_keys,
+                       load_values);
+}
+
+npuStatus check_cache(const Tensor& k_cache, const Tensor& v_cache) {
+  if (k_cache.rank != 4 || v_cache.rank != 4) {
+    return sdk::failf(NPU_ERROR_INVALID_VALUE, "{}: caches of rank {} and {}; both must be 4",
+                      kKernel, k_cache.rank, v_cache.rank);
+  }
+  for (int d = 0; d < 3; ++d) {
+    if (k_cache.sizes[d] == v_cache.sizes[d] && (d != 1 || k_cache.sizes[d] > 0)) continue;
+    return sdk::failf(NPU_ERROR_INVALID_VALUE,
+                      "{}: dimension {} is {} in k_cache and {} in v_cache", kKernel, d,
+                      k_cache.sizes[d], v_cache.sizes[d]);
+  }
+  return NPU_SUCCESS;
+}
+
+}  // namespace
+
+npuStatus paged_attention(const Tensor& out, const Tensor& q, const Tensor& k_cache,
+                          const Tensor& v_cache, const Tensor& block_table,
+                          const Tensor& cu_seqlens_q, const Tensor& kv_lens, int64_t max_query_len,
+                          const AttentionOptions& options, npuStream stream) {
+  return sdk::guarded([&]() -> npuStatus {
+    NPU_RETURN_IF_ERROR(check_packed(kKernel, out, q, max_query_len));
+    NPU_RETURN_IF_ERROR(check_cache(k_cache, v_cache));
+    NPU_RETURN_IF_ERROR(check_sequence_table(kKernel, "cu_seqlens_q", cu_seqlens_q));
+    NPU_RETURN_IF_ERROR(check_sequence_table(kKernel, "kv_lens", kv_lens));
+    const int64_t sequences = kv_lens.sizes[0];
+    if (cu_seqlens_q.sizes[0] != sequences + 1) {
+      return sdk::failf(NPU_ERROR_INVALID_VALUE,
+                        "{}: cu_seqlens_q has {} elements, expected are {}: one more than kv_lens",
+                        kKernel, cu_seqlens_q.sizes[0], sequences + 1);
+    }
+    if (block_table.rank != 2 || block_table.sizes[0] != sequences ||
+        !is_index_type(block_table.dtype)) {
+      return sdk::failf(NPU_ERROR_INVALID_VALUE,
+                        "{}: block_table of rank {}, {} rows and dtype code {}; expected are 2, {} "
+                        "and i32 or i64",
+                        kKernel, block_table.rank, block_table.sizes[0],
+                        static_cast<int>(block_table.dtype), sequences);
+    }
+    AttentionCall call;
+    call.kernel = kKernel;
+    call.q = {&q, 0, 1};
+    call.k = {&k_cache, 1, 2};
+    call.v = {&v_cache, 1, 2};
+    call.out = {&out, 0, 1};
+    call.options = options;
+    call.sequences = sequences;
+    call.query_len = max_query_len;
+    NPU_RETURN_IF_ERROR(check_attention(call));
+    const sim::Machine* machine = sdk::machine_of(stream);
+    if (machine == nullptr) return sdk::fail(NPU_ERROR_INVALID_HANDLE, "no such stream");
+    if (out.numel() == 0 || sequences == 0 || max_query_len == 0) return NPU_SUCCESS;
+
+    call.form.paged = true;
+    NPU_RETURN_IF_ERROR(plan_attention(*machine, call));
+    Variant variant{
+        call.form, static_cast<DType>(block_table.dtype), static_cast<DType>(cu_seqlens_q.dtype),
+        static_cast<DType>(kv_lens.dtype),
+        k_cache.strides[0] == v_cache.strides[0] && k_cache.strides[1] == v_cache.strides[1]};
+    const auto key = call.form.key();
+    npuKernel kernel = nullptr;
+    NPU_RETURN_IF_ERROR(sdk::cached_kernel(
+        stream, {kKernel, {key[0], key[1], key[2], key[3], key[4], variant.key()}},
+        [&variant](const sim::Machine& m) { return build(m, variant); }, &kernel));
+
+    Arguments args;
+    pass_attention(args, call, {}, {});
+    pass_sequence_table(args, cu_seqlens_q);
+    pass_sequence_table(args, kv_lens);
+    args.integer(call.q.token_stride());
+    args.integer(call.out.token_stride());
+    for (const Tensor* cache : {&k_cache, &v_cache}) {
+      for (int d = 0; d < 3; ++d) args.integer(cache->strides[d]);
+    }
+    args.pointer(block_table.data);
+    args.integer(k_cache.sizes[1]);
+    args.integer(block_table.strides[0]);
+    args.integer(block_table.strides[1]);
+    return launch(kernel, call.grid(), args, stream);
+  });
+}
+
+sim::Program library_paged_attention(const sim::Machine& machine) {
+  Variant variant;
+  variant.form = representative_attention(machine, true);
+  return build(machine, variant);
+}
+
+}  // namespace npu::kernels

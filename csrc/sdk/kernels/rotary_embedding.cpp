@@ -1,0 +1,286 @@
+// Rotary embedding, in place. A tile is either many tokens of one head (long prompts) or many heads
+// of one token (decoding); in both the token's cosines and sines are broadcast over its rows.
+#include <algorithm>
+#include <array>
+
+#include "csrc/sdk/kernels/iteration.h"
+#include "csrc/sdk/kernels/library_programs.h"
+#include "csrc/sdk/kernels/sequence_table.h"
+#include "csrc/sdk/kernels/tile_walk.h"
+#include "csrc/sdk/runtime/status.h"
+#include "npu/kernels/attention.h"
+
+namespace npu::kernels {
+namespace {
+
+using sdk::BinaryFn;
+using sdk::Builder;
+using sdk::DType;
+using sdk::Pointer;
+using sdk::Region;
+using sdk::TernaryFn;
+using sdk::Tile;
+using sdk::UnaryFn;
+using sdk::Value;
+
+constexpr std::string_view kKernel = "rotary_embedding";
+constexpr int64_t kMostRows = 256;
+
+struct Variant {
+  DType type = DType::bf16;   // of q and k
+  DType cache = DType::bf16;  // of cos_sin_cache
+  DType positions = DType::i64;
+  bool neox = true;
+  bool has_k = true;
+
+  DType compute() const {
+    return type == DType::f64 || cache == DType::f64 ? DType::f64 : DType::f32;
+  }
+  int64_t key() const {
+    return static_cast<int64_t>(type) << 24 | static_cast<int64_t>(cache) << 16 |
+           static_cast<int64_t>(positions) << 8 | static_cast<int64_t>(neox) << 1 |
+           static_cast<int64_t>(has_k);
+  }
+};
+
+// Elements of a tile of half the rotated dimensions.
+int64_t capacity_of(const sim::Machine& machine, const Variant& v) {
+  const int64_t halves = int64_t{2} * sim::size_of(v.cache) + sim::size_of(v.compute()) * 2 +
+                         int64_t{4} * sim::size_of(v.type);
+  const int64_t whole = int64_t{2} * 2 * sim::size_of(v.type);
+  return std::min<int64_t>((machine.scratchpad_bytes() - kMostRows * 8 - 4096) / (halves + whole),
+                           16384);
+}
+
+class ProgramWriter {
+ public:
+  ProgramWriter(const sim::Machine& machine, const Variant& variant)
+      : v_(variant), b_(std::string(kKernel), machine) {}
+
+  sim::Program write() {
+    const Pointer cache = b_.pointer("cos_sin_cache");
+    const Pointer positions = b_.pointer("positions");
+    const Value cache_stride = b_.integer("cache_stride");
+    const Value position_stride = b_.integer("position_stride");
+    half_ = b_.integer("half");
+    const Value tokens = b_.integer("tokens");
+    const Value tokens_each = b_.integer("tokens_each");
+    heads_tile_ = b_.integer("heads_tile");
+    const Value chunks = b_.integer("chunks");
+
+    const int64_t capacity = capacity_of(b_.machine(), v_);
+    rows_ = b_.tile("rows", v_.type, 2 * capacity, 2);
+    first_ = b_.tile("first", v_.type, capacity);
+    second_ = b_.tile("second", v_.type, capacity);
+    new_first_ = b_.tile("new_first", v_.type, capacity);
+    new_second_ = b_.tile("new_second", v_.type, capacity);
+    product_ = b_.tile("product", v_.compute(), capacity);
+    cos_ = b_.tile("cos", v_.cache, capacity);
+    sin_ = b_.tile("sin", v_.cache, capacity);
+    minus_sin_ = b_.tile("minus_sin", v_.compute(), capacity);
+    const Tile index = b_.tile("index", v_.positions, kMostRows);
+
+    token_ = b_.pid() / chunks * tokens_each;
+    token_count_ = b_.min(tokens_each, tokens - token_);
+    b_.load(index, positions, token_ * position_stride, {{token_count_, position_stride}});
+    b_.gather(cos_, cache, 0, index, cache_stride, {{half_, 1}});
+    b_.gather(sin_, cache, half_, index, cache_stride, {{half_, 1}});
+    b_.vector(UnaryFn::neg, minus_sin_, sin_);
+
+    const Value chunk = b_.pid() % chunks;
+    if (!v_.has_k) {
+      rotate(declare("q"), chunk);
+      return b_.finish();
+    }
+    const Heads q = declare("q");
+    const Heads k = declare("k");
+    const Value q_chunks = b_.integer("q_chunks");
+    b_.if_(chunk < q_chunks, [&] { rotate(q, chunk); }, [&] { rotate(k, chunk - q_chunks); });
+    return b_.finish();
+  }
+
+ private:
+  struct Heads {
+    Pointer pointer;
+    Value heads, heads_each, token_stride, head_stride;
+  };
+
+  Heads declare(const std::string& name) {
+    return {b_.pointer(name), b_.integer(name + "_heads"), b_.integer(name + "_heads_each"),
+            b_.integer(name + "_token_stride"), b_.integer(name + "_head_stride")};
+  }
+
+  // The heads of one chunk of q or k.
+  void rotate(const Heads& x, const Value& chunk) {
+    const Value begin = chunk * x.heads_each;
+    const Value count = b_.min(x.heads_each, x.heads - begin);
+    b_.loop(b_.ceil_div(count, heads_tile_), [&](const Value& number) {
+      const Value head = number * heads_tile_;
+      const Value heads = b_.min(heads_tile_, count - head);
+      const Value offset = token_ * x.token_stride + (begin + head) * x.head_stride;
+      const Region region({{token_count_, x.token_stride}, {heads, x.head_stride}},
+                          {{half_ * 2, 1}});
+      b_.load(rows_, x.pointer, offset, region);
+      rotate_rows(token_count_ * heads);
+      b_.store(x.pointer, offset, region, rows_);
+    });
+  }
+
+  void rotate_rows(const Value& rows) {
+    const Value pairs = rows * half_;
+    // Interleaved pairs become the two columns of a tall tile.
+    if (!v_.neox) b_.reshape(rows_, pairs, 2);
+    const Value height = v_.neox ? rows : pairs;
+    const Value width = v_.neox ? half_ : Value(1);
+    b_.slice(first_, rows_, 0, 0, height, width);
+    b_.slice(second_, rows_, 0, width, height, width);
+    if (!v_.neox) {
+      b_.reshape(first_, rows, half_);
+      b_.reshape(second_, rows, half_);
+    }
+    b_.vector(BinaryFn::mul, product_, first_, cos_);
+    b_.vector(TernaryFn::fma, new_first_, second_, minus_sin_, product_);
+    b_.vector(BinaryFn::mul, product_, second_, cos_);
+    b_.vector(TernaryFn::fma, new_second_, first_, sin_, product_);
+    if (!v_.neox) {
+      b_.reshape(new_first_, height, width);
+      b_.reshape(new_second_, height, width);
+    }
+    b_.insert(rows_, new_first_, 0, 0);
+    b_.insert(rows_, new_second_, 0, width);
+    if (!v_.neox) b_.reshape(rows_, rows, half_ * 2);
+  }
+
+  const Variant& v_;
+  Builder b_;
+  Value half_ = 0, heads_tile_ = 0, token_ = 0, token_count_ = 0;
+  Tile rows_, first_, second_, new_first_, new_second_, product_, cos_, sin_, minus_sin_;
+};
+
+npuStatus check_rows(const char* name, const Tensor& x, const Tensor& q, const Tensor& positions,
+                     int64_t rotary_dim) {
+  NPU_RETURN_IF_ERROR(check_tensor(kKernel, name, x));
+  const auto type = static_cast<DType>(x.dtype);
+  if (!sim::is_float(type) || x.dtype != q.dtype) {
+    return sdk::failf(NPU_ERROR_INVALID_VALUE,
+                      "{}: {} is {}, q {}; both must be of one floating type", kKernel, name,
+                      sim::name(type), sim::name(static_cast<DType>(q.dtype)));
+  }
+  if (x.rank != 3 || x.sizes[0] != positions.sizes[0] || rotary_dim > x.sizes[2]) {
+    return sdk::failf(NPU_ERROR_INVALID_VALUE,
+                      "{}: {} of rank {} and sizes [{}, {}, {}] with {} positions and {} rotated "
+                      "dimensions",
+                      kKernel, name, x.rank, x.sizes[0], x.sizes[1], x.sizes[2], positions.sizes[0],
+                      rotary_dim);
+  }
+  if (x.strides[2] != 1 && x.sizes[2] > 1) {
+    return sdk::failf(NPU_ERROR_INVALID_VALUE, "{}: {} has last stride {}, it must be 1", kKernel,
+                      name, x.strides[2]);
+  }
+  return NPU_SUCCESS;
+}
+
+npuStatus check(const Tensor& q, const Tensor& k, const Tensor& positions, const Tensor& cache) {
+  NPU_RETURN_IF_ERROR(check_sequence_table(kKernel, "positions", positions));
+  NPU_RETURN_IF_ERROR(check_tensor(kKernel, "cos_sin_cache", cache));
+  if (cache.rank != 2 || cache.sizes[1] < 2 || cache.sizes[1] % 2 != 0 || (cache.strides[1] != 1) ||
+      !sim::is_float(static_cast<DType>(cache.dtype))) {
+    return sdk::failf(NPU_ERROR_INVALID_VALUE,
+                      "{}: cos_sin_cache of rank {}, {} columns, column stride {} and type {}; "
+                      "expected are 2, an even number, 1 and a floating type",
+                      kKernel, cache.rank, cache.sizes[1], cache.strides[1],
+                      sim::name(static_cast<DType>(cache.dtype)));
+  }
+  NPU_RETURN_IF_ERROR(check_rows("q", q, q, positions, cache.sizes[1]));
+  if (k.defined()) NPU_RETURN_IF_ERROR(check_rows("k", k, q, positions, cache.sizes[1]));
+  return NPU_SUCCESS;
+}
+
+// How tokens and heads are dealt out.
+struct Split {
+  int64_t tokens_each = 1;  // of a program and of its tiles
+  int64_t heads_tile = 1;
+  int64_t q_each = 1;  // heads of a program
+  int64_t k_each = 1;
+};
+
+Split choose_split(const sim::Machine& machine, int64_t tokens, int64_t heads, int64_t k_heads,
+                   int64_t rows) {
+  Split split;
+  if (tokens < heads + k_heads) {
+    split.heads_tile = std::min(rows, std::max(heads, k_heads));
+    split.q_each = heads;
+    split.k_each = std::max<int64_t>(k_heads, 1);
+    return split;
+  }
+  // A tile holds tokens of one head. Heads share the cosines, unless cores would idle.
+  split.tokens_each = std::min(rows, ceil_div(tokens, machine.core.count));
+  const int64_t tiles = ceil_div(tokens, split.tokens_each);
+  const int64_t chunks = std::clamp<int64_t>(2 * machine.core.count / tiles, 1, heads);
+  split.q_each = ceil_div(heads, chunks);
+  split.k_each = std::min(split.q_each, std::max<int64_t>(k_heads, 1));
+  return split;
+}
+
+}  // namespace
+
+npuStatus rotary_embedding(const Tensor& q, const Tensor& k, const Tensor& positions,
+                           const Tensor& cos_sin_cache, bool neox, npuStream stream) {
+  return sdk::guarded([&]() -> npuStatus {
+    NPU_RETURN_IF_ERROR(check(q, k, positions, cos_sin_cache));
+    const sim::Machine* machine = sdk::machine_of(stream);
+    if (machine == nullptr) return sdk::fail(NPU_ERROR_INVALID_HANDLE, "no such stream");
+    const int64_t tokens = q.sizes[0];
+    const int64_t heads = q.sizes[1];
+    if (tokens == 0 || heads == 0) return NPU_SUCCESS;
+
+    const Variant v{static_cast<DType>(q.dtype), static_cast<DType>(cos_sin_cache.dtype),
+                    static_cast<DType>(positions.dtype), neox, k.defined()};
+    const int64_t half = cos_sin_cache.sizes[1] / 2;
+    const int64_t capacity = capacity_of(*machine, v);
+    if (half > capacity) {
+      return sdk::failf(NPU_ERROR_UNIMPLEMENTED, "{}: {} rotated dimensions exceed a tile of {}",
+                        kKernel, 2 * half, 2 * capacity);
+    }
+    npuKernel kernel = nullptr;
+    NPU_RETURN_IF_ERROR(sdk::cached_kernel(
+        stream, {kKernel, {v.key()}},
+        [&v](const sim::Machine& m) { return ProgramWriter(m, v).write(); }, &kernel));
+
+    const int64_t k_heads = k.defined() ? k.sizes[1] : 0;
+    const Split split =
+        choose_split(*machine, tokens, heads, k_heads, std::min(capacity / half, kMostRows));
+    const int64_t q_chunks = ceil_div(heads, split.q_each);
+    const int64_t chunks = q_chunks + ceil_div(k_heads, split.k_each);
+    Arguments args;
+    args.pointer(cos_sin_cache.data);
+    args.pointer(positions.data);
+    args.integer(cos_sin_cache.strides[0]);
+    args.integer(positions.strides[0]);
+    args.integer(half);
+    args.integer(tokens);
+    args.integer(split.tokens_each);
+    args.integer(split.heads_tile);
+    args.integer(chunks);
+    const auto pass = [&](const Tensor& x, int64_t heads_each) {
+      args.pointer(x.data);
+      args.integer(x.sizes[1]);
+      args.integer(heads_each);
+      args.integer(x.strides[0]);
+      args.integer(x.strides[1]);
+    };
+    pass(q, split.q_each);
+    if (k.defined()) {
+      pass(k, split.k_each);
+      args.integer(q_chunks);
+    }
+    return launch(kernel, ceil_div(tokens, split.tokens_each) * chunks, args, stream);
+  });
+}
+
+sim::Program library_rotary_embedding(const sim::Machine& machine) {
+  const Variant variant;
+  return ProgramWriter(machine, variant).write();
+}
+
+}  // namespace npu::kernels
