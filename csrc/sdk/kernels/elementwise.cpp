@@ -192,7 +192,7 @@ class ProgramWriter {
 // ---- The launch ---------------------------------------------------------------------------------
 
 DType compute_type(const ElementwiseOp& op, const Tensor& out, TensorSpan inputs) {
-  bool floating = false;
+  bool floating = op.domain == ElementwiseOp::Domain::reals;
   bool doubles = false;
   const auto consider = [&](const Tensor& tensor) {
     const auto type = static_cast<DType>(tensor.dtype);
@@ -201,7 +201,7 @@ DType compute_type(const ElementwiseOp& op, const Tensor& out, TensorSpan inputs
     doubles |= type == DType::f64 && tensor.defined();
   };
   for (const Tensor& input : inputs) consider(input);
-  if (!op.is_predicate) consider(out);
+  if (op.domain != ElementwiseOp::Domain::predicate) consider(out);
   return doubles ? DType::f64 : floating ? DType::f32 : DType::i64;
 }
 
@@ -304,6 +304,10 @@ npuStatus elementwise(const ElementwiseOp* op, TensorSpan outputs, TensorSpan in
     v.op = op;
     v.out = static_cast<DType>(out.dtype);
     v.compute = compute_type(*op, out, inputs);
+    if (op->domain == ElementwiseOp::Domain::integers && v.compute != DType::i64) {
+      return sdk::failf(NPU_ERROR_INVALID_VALUE, "{}: takes integers, not floating-point tensors",
+                        op->name);
+    }
     std::array<const Tensor*, 1 + kMaxElementwiseInputs> tensors = {&out};
     for (int i = 0; i < op->inputs; ++i) {
       tensors[1 + i] = &inputs[i];

@@ -10,6 +10,8 @@
 namespace npu::kernels {
 namespace {
 
+using enum ElementwiseOp::Domain;
+
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr double kPi = std::numbers::pi;
@@ -247,177 +249,215 @@ Expr binary_cross_entropy_backward(Formula& f) {  // gradient, input, target
   return f.in(0) * (x - f.in(2)) / max((1 - x) * x, 1e-12);
 }
 
+// ---- The rest that does not fit on a line of the table ----
+
+Expr xlogy(Formula& f) { return product_with_log(f.in(0), f.in(1), log(f.in(1))); }
+
+Expr xlog1py(Formula& f) { return product_with_log(f.in(0), f.in(1), log1p(f.in(1))); }
+
+Expr heaviside(Formula& f) { return where(f.in(0) == 0, f.in(1), f.in(0) > 0); }
+
+Expr lerp(Formula& f) { return Formula::ternary(TernaryFn::lerp, f.in(0), f.in(1), f.in(2)); }
+
+Expr addcmul(Formula& f) { return f.in(0) + f.scalar(0) * f.in(1) * f.in(2); }
+
+Expr addcdiv(Formula& f) { return f.in(0) + f.scalar(0) * f.in(1) / f.in(2); }
+
+Expr round_scaled(Formula& f) { return round(f.in(0) * f.scalar(0)) / f.scalar(0); }
+
+Expr round_divided(Formula& f) { return round(f.in(0) / f.scalar(0)) * f.scalar(0); }
+
+Expr hardtanh(Formula& f) { return clamp(f.in(0), f.scalar(0), f.scalar(1)); }
+
+Expr leaky_relu(Formula& f) { return where(f.in(0) > 0, f.in(0), f.in(0) * f.scalar(0)); }
+
+Expr prelu(Formula& f) { return where(f.in(0) > 0, f.in(0), f.in(1) * f.in(0)); }
+
+Expr threshold(Formula& f) { return where(f.in(0) <= f.scalar(0), f.scalar(1), f.in(0)); }
+
+Expr hardshrink(Formula& f) { return where(within(f.in(0), f.scalar(0)), 0, f.in(0)); }
+
+Expr threshold_backward(Formula& f) { return where(f.in(1) <= f.scalar(0), 0, f.in(0)); }
+
+Expr leaky_relu_backward(Formula& f) { return where(f.in(1) > 0, f.in(0), f.in(0) * f.scalar(0)); }
+
+Expr shrink_backward(Formula& f) { return where(within(f.in(1), f.scalar(0)), 0, f.in(0)); }
+
+Expr prelu_backward(Formula& f) { return where(f.in(1) > 0, f.in(0), f.in(2) * f.in(0)); }
+
+Expr prelu_weight_backward(Formula& f) { return where(f.in(1) > 0, 0, f.in(1) * f.in(0)); }
+
 // clang-format off
 constexpr ElementwiseOp kTable[] = {
-    // name, inputs, scalars, predicate, formula
-    {"copy",          1, 0, false, [](Formula& f) { return f.in(0); }},
+    // name, inputs, scalars, domain, formula
+    {"copy",                  1, 0, any,       [](Formula& f) { return f.in(0); }},
 
     // Arithmetic. Where a factor is given, it is the scalar: in0 + factor * in1.
-    {"add",           2, 1, false, [](Formula& f) { return fma(f.in(1), f.scalar(0), f.in(0)); }},
-    {"sub",           2, 1, false, [](Formula& f) { return fma(f.in(1), -f.scalar(0), f.in(0)); }},
-    {"rsub",          2, 1, false, [](Formula& f) { return fma(f.in(0), -f.scalar(0), f.in(1)); }},
-    {"mul",           2, 0, false, binary<BinaryFn::mul>},
-    {"div",           2, 0, false, binary<BinaryFn::div>},
-    {"div_floor",     2, 0, false, binary<BinaryFn::floordiv>},
-    {"div_trunc",     2, 0, false, binary<BinaryFn::truncdiv>},
-    {"remainder",     2, 0, false, binary<BinaryFn::mod>},
-    {"fmod",          2, 0, false, binary<BinaryFn::fmod>},
-    {"pow",           2, 0, false, binary<BinaryFn::pow>},
-    {"maximum",       2, 0, false, binary<BinaryFn::max>},
-    {"minimum",       2, 0, false, binary<BinaryFn::min>},
-    {"fmax",          2, 0, false, binary<BinaryFn::fmax>},
-    {"fmin",          2, 0, false, binary<BinaryFn::fmin>},
-    {"atan2",         2, 0, false, binary<BinaryFn::atan2>},
-    {"hypot",         2, 0, false, binary<BinaryFn::hypot>},
-    {"copysign",      2, 0, false, binary<BinaryFn::copysign>},
-    {"nextafter",     2, 0, false, binary<BinaryFn::nextafter>},
-    {"gcd",           2, 0, false, binary<BinaryFn::gcd>},
-    {"lcm",           2, 0, false, lcm},
-    {"xlogy",         2, 0, false, [](Formula& f) { return product_with_log(f.in(0), f.in(1), log(f.in(1))); }},
-    {"xlog1py",       2, 0, false, [](Formula& f) { return product_with_log(f.in(0), f.in(1), log1p(f.in(1))); }},
-    {"logaddexp",     2, 0, false, logaddexp},
-    {"logaddexp2",    2, 0, false, logaddexp2},
-    {"heaviside",     2, 0, false, [](Formula& f) { return where(f.in(0) == 0, f.in(1), f.in(0) > 0); }},
-    {"ldexp",         2, 0, false, [](Formula& f) { return f.in(0) * exp2(f.in(1)); }},
-    {"lerp",          3, 0, false, [](Formula& f) { return Formula::ternary(TernaryFn::lerp, f.in(0), f.in(1), f.in(2)); }},
-    {"fma",           3, 0, false, [](Formula& f) { return fma(f.in(0), f.in(1), f.in(2)); }},
-    {"addcmul",       3, 1, false, [](Formula& f) { return f.in(0) + f.scalar(0) * f.in(1) * f.in(2); }},
-    {"addcdiv",       3, 1, false, [](Formula& f) { return f.in(0) + f.scalar(0) * f.in(1) / f.in(2); }},
-    {"clamp",         3, 0, false, [](Formula& f) { return clamp(f.in(0), f.in(1), f.in(2)); }},
-    {"where",         3, 0, false, [](Formula& f) { return where(f.in(0), f.in(1), f.in(2)); }},
-    {"masked_fill",   3, 0, false, [](Formula& f) { return where(f.in(1), f.in(2), f.in(0)); }},
-    {"masked_scale",  2, 1, false, [](Formula& f) { return f.in(0) * f.in(1) * f.scalar(0); }},
+    {"add",                   2, 1, any,       [](Formula& f) { return fma(f.in(1), f.scalar(0), f.in(0)); }},
+    {"sub",                   2, 1, any,       [](Formula& f) { return fma(f.in(1), -f.scalar(0), f.in(0)); }},
+    {"rsub",                  2, 1, any,       [](Formula& f) { return fma(f.in(0), -f.scalar(0), f.in(1)); }},
+    {"mul",                   2, 0, any,       binary<BinaryFn::mul>},
+    {"div",                   2, 0, reals,     binary<BinaryFn::div>},
+    {"div_floor",             2, 0, any,       binary<BinaryFn::floordiv>},
+    {"div_trunc",             2, 0, any,       binary<BinaryFn::truncdiv>},
+    {"remainder",             2, 0, any,       binary<BinaryFn::mod>},
+    {"fmod",                  2, 0, any,       binary<BinaryFn::fmod>},
+    {"pow",                   2, 0, any,       binary<BinaryFn::pow>},
+    {"maximum",               2, 0, any,       binary<BinaryFn::max>},
+    {"minimum",               2, 0, any,       binary<BinaryFn::min>},
+    {"fmax",                  2, 0, any,       binary<BinaryFn::fmax>},
+    {"fmin",                  2, 0, any,       binary<BinaryFn::fmin>},
+    {"atan2",                 2, 0, reals,     binary<BinaryFn::atan2>},
+    {"hypot",                 2, 0, reals,     binary<BinaryFn::hypot>},
+    {"copysign",              2, 0, reals,     binary<BinaryFn::copysign>},
+    {"nextafter",             2, 0, reals,     binary<BinaryFn::nextafter>},
+    {"gcd",                   2, 0, integers,  binary<BinaryFn::gcd>},
+    {"lcm",                   2, 0, integers,  lcm},
+    {"xlogy",                 2, 0, reals,     xlogy},
+    {"xlog1py",               2, 0, reals,     xlog1py},
+    {"logaddexp",             2, 0, reals,     logaddexp},
+    {"logaddexp2",            2, 0, reals,     logaddexp2},
+    {"heaviside",             2, 0, any,       heaviside},
+    {"ldexp",                 2, 0, reals,     [](Formula& f) { return f.in(0) * exp2(f.in(1)); }},
+    {"lerp",                  3, 0, reals,     lerp},
+    {"fma",                   3, 0, any,       [](Formula& f) { return fma(f.in(0), f.in(1), f.in(2)); }},
+    {"addcmul",               3, 1, any,       addcmul},
+    {"addcdiv",               3, 1, reals,     addcdiv},
+    {"clamp",                 3, 0, any,       [](Formula& f) { return clamp(f.in(0), f.in(1), f.in(2)); }},
+    {"where",                 3, 0, any,       [](Formula& f) { return where(f.in(0), f.in(1), f.in(2)); }},
+    {"masked_fill",           3, 0, any,       [](Formula& f) { return where(f.in(1), f.in(2), f.in(0)); }},
+    {"masked_scale",          2, 1, any,       [](Formula& f) { return f.in(0) * f.in(1) * f.scalar(0); }},
 
     // Comparisons and logic.
-    {"eq",            2, 0, true,  binary<BinaryFn::eq>},
-    {"ne",            2, 0, true,  binary<BinaryFn::ne>},
-    {"lt",            2, 0, true,  binary<BinaryFn::lt>},
-    {"le",            2, 0, true,  binary<BinaryFn::le>},
-    {"gt",            2, 0, true,  binary<BinaryFn::gt>},
-    {"ge",            2, 0, true,  binary<BinaryFn::ge>},
-    {"logical_and",   2, 0, true,  binary<BinaryFn::land>},
-    {"logical_or",    2, 0, true,  binary<BinaryFn::lor>},
-    {"logical_xor",   2, 0, true,  binary<BinaryFn::lxor>},
-    {"logical_not",   1, 0, true,  unary<UnaryFn::not_>},
-    {"isnan",         1, 0, true,  unary<UnaryFn::isnan>},
-    {"isinf",         1, 0, true,  unary<UnaryFn::isinf>},
-    {"isfinite",      1, 0, true,  unary<UnaryFn::isfinite>},
-    {"isposinf",      1, 0, true,  unary<UnaryFn::isposinf>},
-    {"isneginf",      1, 0, true,  unary<UnaryFn::isneginf>},
-    {"signbit",       1, 0, true,  unary<UnaryFn::signbit>},
-    {"bitwise_and",   2, 0, false, binary<BinaryFn::and_>},
-    {"bitwise_or",    2, 0, false, binary<BinaryFn::or_>},
-    {"bitwise_xor",   2, 0, false, binary<BinaryFn::xor_>},
-    {"bitwise_not",   1, 0, false, bitwise_not},
-    {"lshift",        2, 0, false, binary<BinaryFn::shl>},
-    {"rshift",        2, 0, false, binary<BinaryFn::shr>},
+    {"eq",                    2, 0, predicate, binary<BinaryFn::eq>},
+    {"ne",                    2, 0, predicate, binary<BinaryFn::ne>},
+    {"lt",                    2, 0, predicate, binary<BinaryFn::lt>},
+    {"le",                    2, 0, predicate, binary<BinaryFn::le>},
+    {"gt",                    2, 0, predicate, binary<BinaryFn::gt>},
+    {"ge",                    2, 0, predicate, binary<BinaryFn::ge>},
+    {"logical_and",           2, 0, predicate, binary<BinaryFn::land>},
+    {"logical_or",            2, 0, predicate, binary<BinaryFn::lor>},
+    {"logical_xor",           2, 0, predicate, binary<BinaryFn::lxor>},
+    {"logical_not",           1, 0, predicate, unary<UnaryFn::not_>},
+    {"isnan",                 1, 0, predicate, unary<UnaryFn::isnan>},
+    {"isinf",                 1, 0, predicate, unary<UnaryFn::isinf>},
+    {"isfinite",              1, 0, predicate, unary<UnaryFn::isfinite>},
+    {"isposinf",              1, 0, predicate, unary<UnaryFn::isposinf>},
+    {"isneginf",              1, 0, predicate, unary<UnaryFn::isneginf>},
+    {"signbit",               1, 0, predicate, unary<UnaryFn::signbit>},
+    {"bitwise_and",           2, 0, integers,  binary<BinaryFn::and_>},
+    {"bitwise_or",            2, 0, integers,  binary<BinaryFn::or_>},
+    {"bitwise_xor",           2, 0, integers,  binary<BinaryFn::xor_>},
+    {"bitwise_not",           1, 0, integers,  bitwise_not},
+    {"lshift",                2, 0, integers,  binary<BinaryFn::shl>},
+    {"rshift",                2, 0, integers,  binary<BinaryFn::shr>},
 
     // Functions of one argument.
-    {"neg",           1, 0, false, unary<UnaryFn::neg>},
-    {"abs",           1, 0, false, unary<UnaryFn::abs>},
-    {"sign",          1, 0, false, unary<UnaryFn::sign>},
-    {"sgn",           1, 0, false, unary<UnaryFn::sign>},
-    {"floor",         1, 0, false, unary<UnaryFn::floor>},
-    {"ceil",          1, 0, false, unary<UnaryFn::ceil>},
-    {"round",         1, 0, false, unary<UnaryFn::round>},
-    {"trunc",         1, 0, false, unary<UnaryFn::trunc>},
-    {"frac",          1, 0, false, unary<UnaryFn::frac>},
+    {"neg",                   1, 0, any,       unary<UnaryFn::neg>},
+    {"abs",                   1, 0, any,       unary<UnaryFn::abs>},
+    {"sign",                  1, 0, any,       unary<UnaryFn::sign>},
+    {"sgn",                   1, 0, any,       unary<UnaryFn::sign>},
+    {"floor",                 1, 0, any,       unary<UnaryFn::floor>},
+    {"ceil",                  1, 0, any,       unary<UnaryFn::ceil>},
+    {"round",                 1, 0, any,       unary<UnaryFn::round>},
+    {"trunc",                 1, 0, any,       unary<UnaryFn::trunc>},
+    {"frac",                  1, 0, any,       unary<UnaryFn::frac>},
     // round() to decimals: the scalar is the power of ten, by which the argument is multiplied ...
-    {"round_scaled",  1, 1, false, [](Formula& f) { return round(f.in(0) * f.scalar(0)) / f.scalar(0); }},
+    {"round_scaled",          1, 1, reals,     round_scaled},
     // ... or, for negative decimals, divided.
-    {"round_divided", 1, 1, false, [](Formula& f) { return round(f.in(0) / f.scalar(0)) * f.scalar(0); }},
-    {"square",        1, 0, false, unary<UnaryFn::square>},
-    {"cube",          1, 0, false, [](Formula& f) { return square(f.in(0)) * f.in(0); }},
-    {"reciprocal",    1, 0, false, unary<UnaryFn::recip>},
-    {"sqrt",          1, 0, false, unary<UnaryFn::sqrt>},
-    {"rsqrt",         1, 0, false, unary<UnaryFn::rsqrt>},
-    {"exp",           1, 0, false, unary<UnaryFn::exp>},
-    {"exp2",          1, 0, false, unary<UnaryFn::exp2>},
-    {"expm1",         1, 0, false, unary<UnaryFn::expm1>},
-    {"log",           1, 0, false, unary<UnaryFn::log>},
-    {"log2",          1, 0, false, unary<UnaryFn::log2>},
-    {"log10",         1, 0, false, unary<UnaryFn::log10>},
-    {"log1p",         1, 0, false, unary<UnaryFn::log1p>},
-    {"sin",           1, 0, false, unary<UnaryFn::sin>},
-    {"cos",           1, 0, false, unary<UnaryFn::cos>},
-    {"tan",           1, 0, false, unary<UnaryFn::tan>},
-    {"asin",          1, 0, false, unary<UnaryFn::asin>},
-    {"acos",          1, 0, false, unary<UnaryFn::acos>},
-    {"atan",          1, 0, false, unary<UnaryFn::atan>},
-    {"sinh",          1, 0, false, unary<UnaryFn::sinh>},
-    {"cosh",          1, 0, false, unary<UnaryFn::cosh>},
-    {"tanh",          1, 0, false, unary<UnaryFn::tanh>},
-    {"asinh",         1, 0, false, unary<UnaryFn::asinh>},
-    {"acosh",         1, 0, false, unary<UnaryFn::acosh>},
-    {"atanh",         1, 0, false, unary<UnaryFn::atanh>},
-    {"erf",           1, 0, false, unary<UnaryFn::erf>},
-    {"erfc",          1, 0, false, unary<UnaryFn::erfc>},
-    {"erfinv",        1, 0, false, unary<UnaryFn::erfinv>},
-    {"lgamma",        1, 0, false, unary<UnaryFn::lgamma>},
-    {"digamma",       1, 0, false, unary<UnaryFn::digamma>},
-    {"deg2rad",       1, 0, false, [](Formula& f) { return f.in(0) * (kPi / 180); }},
-    {"rad2deg",       1, 0, false, [](Formula& f) { return f.in(0) * (180 / kPi); }},
-    {"sinc",          1, 0, false, sinc},
-    {"entr",          1, 0, false, entr},
-    {"ndtr",          1, 0, false, [](Formula& f) { return 0.5 * erfc(f.in(0) * (-1 / kSqrt2)); }},
-    {"ndtri",         1, 0, false, [](Formula& f) { return kSqrt2 * erfinv(2 * f.in(0) - 1); }},
-    {"nan_to_num",    1, 3, false, nan_to_num},  // for NaN, infinity, -infinity
-    {"logit",         1, 0, false, [](Formula& f) { return log(f.in(0) / (1 - f.in(0))); }},
-    {"logit_clamped", 1, 1, false, logit_clamped},
+    {"round_divided",         1, 1, reals,     round_divided},
+    {"square",                1, 0, any,       unary<UnaryFn::square>},
+    {"cube",                  1, 0, any,       [](Formula& f) { return square(f.in(0)) * f.in(0); }},
+    {"reciprocal",            1, 0, reals,     unary<UnaryFn::recip>},
+    {"sqrt",                  1, 0, reals,     unary<UnaryFn::sqrt>},
+    {"rsqrt",                 1, 0, reals,     unary<UnaryFn::rsqrt>},
+    {"exp",                   1, 0, reals,     unary<UnaryFn::exp>},
+    {"exp2",                  1, 0, reals,     unary<UnaryFn::exp2>},
+    {"expm1",                 1, 0, reals,     unary<UnaryFn::expm1>},
+    {"log",                   1, 0, reals,     unary<UnaryFn::log>},
+    {"log2",                  1, 0, reals,     unary<UnaryFn::log2>},
+    {"log10",                 1, 0, reals,     unary<UnaryFn::log10>},
+    {"log1p",                 1, 0, reals,     unary<UnaryFn::log1p>},
+    {"sin",                   1, 0, reals,     unary<UnaryFn::sin>},
+    {"cos",                   1, 0, reals,     unary<UnaryFn::cos>},
+    {"tan",                   1, 0, reals,     unary<UnaryFn::tan>},
+    {"asin",                  1, 0, reals,     unary<UnaryFn::asin>},
+    {"acos",                  1, 0, reals,     unary<UnaryFn::acos>},
+    {"atan",                  1, 0, reals,     unary<UnaryFn::atan>},
+    {"sinh",                  1, 0, reals,     unary<UnaryFn::sinh>},
+    {"cosh",                  1, 0, reals,     unary<UnaryFn::cosh>},
+    {"tanh",                  1, 0, reals,     unary<UnaryFn::tanh>},
+    {"asinh",                 1, 0, reals,     unary<UnaryFn::asinh>},
+    {"acosh",                 1, 0, reals,     unary<UnaryFn::acosh>},
+    {"atanh",                 1, 0, reals,     unary<UnaryFn::atanh>},
+    {"erf",                   1, 0, reals,     unary<UnaryFn::erf>},
+    {"erfc",                  1, 0, reals,     unary<UnaryFn::erfc>},
+    {"erfinv",                1, 0, reals,     unary<UnaryFn::erfinv>},
+    {"lgamma",                1, 0, reals,     unary<UnaryFn::lgamma>},
+    {"digamma",               1, 0, reals,     unary<UnaryFn::digamma>},
+    {"deg2rad",               1, 0, reals,     [](Formula& f) { return f.in(0) * (kPi / 180); }},
+    {"rad2deg",               1, 0, reals,     [](Formula& f) { return f.in(0) * (180 / kPi); }},
+    {"sinc",                  1, 0, reals,     sinc},
+    {"entr",                  1, 0, reals,     entr},
+    {"ndtr",                  1, 0, reals,     [](Formula& f) { return 0.5 * erfc(f.in(0) * (-1 / kSqrt2)); }},
+    {"ndtri",                 1, 0, reals,     [](Formula& f) { return kSqrt2 * erfinv(2 * f.in(0) - 1); }},
+    {"nan_to_num",            1, 3, any,       nan_to_num},  // for NaN, infinity, -infinity
+    {"logit",                 1, 0, reals,     [](Formula& f) { return log(f.in(0) / (1 - f.in(0))); }},
+    {"logit_clamped",         1, 1, reals,     logit_clamped},
 
     // Activations.
-    {"relu",          1, 0, false, [](Formula& f) { return max(f.in(0), 0); }},
-    {"sigmoid",       1, 0, false, unary<UnaryFn::sigmoid>},
-    {"silu",          1, 0, false, [](Formula& f) { return f.in(0) * sigmoid(f.in(0)); }},
-    {"gelu",          1, 0, false, gelu},
-    {"gelu_tanh",     1, 0, false, gelu_tanh},
-    {"hardtanh",      1, 2, false, [](Formula& f) { return clamp(f.in(0), f.scalar(0), f.scalar(1)); }},
-    {"hardsigmoid",   1, 0, false, [](Formula& f) { return hard_gate(f.in(0)) / 6; }},
-    {"hardswish",     1, 0, false, [](Formula& f) { return f.in(0) * hard_gate(f.in(0)) / 6; }},
-    {"glu",           2, 0, false, [](Formula& f) { return f.in(0) * sigmoid(f.in(1)); }},
-    {"elu",           1, 3, false, elu},
-    {"leaky_relu",    1, 1, false, [](Formula& f) { return where(f.in(0) > 0, f.in(0), f.in(0) * f.scalar(0)); }},
-    {"prelu",         2, 0, false, [](Formula& f) { return where(f.in(0) > 0, f.in(0), f.in(1) * f.in(0)); }},
-    {"softplus",      1, 2, false, softplus},
-    {"mish",          1, 0, false, mish},
-    {"log_sigmoid",   1, 0, false, log_sigmoid},
-    {"threshold",     1, 2, false, [](Formula& f) { return where(f.in(0) <= f.scalar(0), f.scalar(1), f.in(0)); }},
-    {"hardshrink",    1, 1, false, [](Formula& f) { return where(within(f.in(0), f.scalar(0)), 0, f.in(0)); }},
-    {"softshrink",    1, 1, false, softshrink},
+    {"relu",                  1, 0, any,       [](Formula& f) { return max(f.in(0), 0); }},
+    {"sigmoid",               1, 0, reals,     unary<UnaryFn::sigmoid>},
+    {"silu",                  1, 0, reals,     [](Formula& f) { return f.in(0) * sigmoid(f.in(0)); }},
+    {"gelu",                  1, 0, reals,     gelu},
+    {"gelu_tanh",             1, 0, reals,     gelu_tanh},
+    {"hardtanh",              1, 2, any,       hardtanh},
+    {"hardsigmoid",           1, 0, reals,     [](Formula& f) { return hard_gate(f.in(0)) / 6; }},
+    {"hardswish",             1, 0, reals,     [](Formula& f) { return f.in(0) * hard_gate(f.in(0)) / 6; }},
+    {"glu",                   2, 0, reals,     [](Formula& f) { return f.in(0) * sigmoid(f.in(1)); }},
+    {"elu",                   1, 3, reals,     elu},
+    {"leaky_relu",            1, 1, reals,     leaky_relu},
+    {"prelu",                 2, 0, reals,     prelu},
+    {"softplus",              1, 2, reals,     softplus},
+    {"mish",                  1, 0, reals,     mish},
+    {"log_sigmoid",           1, 0, reals,     log_sigmoid},
+    {"threshold",             1, 2, any,       threshold},
+    {"hardshrink",            1, 1, reals,     hardshrink},
+    {"softshrink",            1, 1, reals,     softshrink},
 
     // Losses, element by element: input, target.
-    {"mse",           2, 0, false, [](Formula& f) { return square(f.in(0) - f.in(1)); }},
-    {"smooth_l1",     2, 1, false, smooth_l1},
-    {"huber",         2, 1, false, huber},
-    {"binary_cross_entropy", 2, 0, false, binary_cross_entropy},
+    {"mse",                   2, 0, any,       [](Formula& f) { return square(f.in(0) - f.in(1)); }},
+    {"smooth_l1",             2, 1, reals,     smooth_l1},
+    {"huber",                 2, 1, reals,     huber},
+    {"binary_cross_entropy",  2, 0, reals,     binary_cross_entropy},
 
     // Gradients.
-    {"sigmoid_backward",     2, 0, false, sigmoid_backward},
-    {"tanh_backward",        2, 0, false, tanh_backward},
-    {"gelu_backward",        2, 0, false, gelu_backward},
-    {"gelu_tanh_backward",   2, 0, false, gelu_tanh_backward},
-    {"silu_backward",        2, 0, false, silu_backward},
-    {"threshold_backward",   2, 1, false, [](Formula& f) { return where(f.in(1) <= f.scalar(0), 0, f.in(0)); }},
-    {"leaky_relu_backward",  2, 1, false, [](Formula& f) { return where(f.in(1) > 0, f.in(0), f.in(0) * f.scalar(0)); }},
-    {"elu_backward",         2, 3, false, elu_backward},
-    {"elu_backward_result",  2, 3, false, elu_backward_result},
-    {"hardtanh_backward",    2, 2, false, hardtanh_backward},
-    {"hardsigmoid_backward", 2, 0, false, hardsigmoid_backward},
-    {"hardswish_backward",   2, 0, false, hardswish_backward},
-    {"softplus_backward",    2, 2, false, softplus_backward},
-    {"mish_backward",        2, 0, false, mish_backward},
-    {"log_sigmoid_backward", 2, 0, false, log_sigmoid_backward},
-    {"shrink_backward",      2, 1, false, [](Formula& f) { return where(within(f.in(1), f.scalar(0)), 0, f.in(0)); }},
-    {"logit_backward",       2, 0, false, logit_backward},
-    {"logit_clamped_backward", 2, 1, false, logit_clamped_backward},
+    {"sigmoid_backward",      2, 0, reals,     sigmoid_backward},
+    {"tanh_backward",         2, 0, reals,     tanh_backward},
+    {"gelu_backward",         2, 0, reals,     gelu_backward},
+    {"gelu_tanh_backward",    2, 0, reals,     gelu_tanh_backward},
+    {"silu_backward",         2, 0, reals,     silu_backward},
+    {"threshold_backward",    2, 1, any,       threshold_backward},
+    {"leaky_relu_backward",   2, 1, reals,     leaky_relu_backward},
+    {"elu_backward",          2, 3, reals,     elu_backward},
+    {"elu_backward_result",   2, 3, reals,     elu_backward_result},
+    {"hardtanh_backward",     2, 2, reals,     hardtanh_backward},
+    {"hardsigmoid_backward",  2, 0, reals,     hardsigmoid_backward},
+    {"hardswish_backward",    2, 0, reals,     hardswish_backward},
+    {"softplus_backward",     2, 2, reals,     softplus_backward},
+    {"mish_backward",         2, 0, reals,     mish_backward},
+    {"log_sigmoid_backward",  2, 0, reals,     log_sigmoid_backward},
+    {"shrink_backward",       2, 1, reals,     shrink_backward},
+    {"logit_backward",        2, 0, reals,     logit_backward},
+    {"logit_clamped_backward",2, 1, reals,     logit_clamped_backward},
     // gradient, input, weight
-    {"prelu_backward",       3, 0, false, [](Formula& f) { return where(f.in(1) > 0, f.in(0), f.in(2) * f.in(0)); }},
+    {"prelu_backward",        3, 0, reals,     prelu_backward},
     // gradient, input: of the weight, before it is summed
-    {"prelu_weight_backward", 2, 0, false, [](Formula& f) { return where(f.in(1) > 0, 0, f.in(1) * f.in(0)); }},
-    {"mse_backward",         3, 1, false, mse_backward},
-    {"smooth_l1_backward",   3, 2, false, smooth_l1_backward},
-    {"huber_backward",       3, 2, false, huber_backward},
-    {"binary_cross_entropy_backward", 3, 0, false, binary_cross_entropy_backward},
+    {"prelu_weight_backward", 2, 0, reals,     prelu_weight_backward},
+    {"mse_backward",          3, 1, reals,     mse_backward},
+    {"smooth_l1_backward",    3, 2, reals,     smooth_l1_backward},
+    {"huber_backward",        3, 2, reals,     huber_backward},
+    {"binary_cross_entropy_backward",3, 0, reals,     binary_cross_entropy_backward},
 };
 // clang-format on
 

@@ -13,12 +13,18 @@ inline constexpr int kMaxElementwiseInputs = 4;
 inline constexpr int kMaxElementwiseScalars = 4;
 
 struct ElementwiseOp {
+  // What the operation computes in: f64 if a tensor is, else f32 if one is floating, else i64; but
+  enum class Domain : uint8_t {
+    any,
+    reals,      // integers are computed in f32
+    integers,   // floating tensors are refused
+    predicate,  // what is written is true or false: only the inputs count
+  };
+
   std::string_view name;
   int inputs;
   int scalars;
-  // Predicates choose the type in which they compute by their inputs alone, since what they write
-  // is true or false.
-  bool is_predicate;
+  Domain domain;
   Expr (*formula)(Formula& f);
 };
 

@@ -19,6 +19,38 @@ DType widen(DType compute, DType tile) {
   return DType::i64;
 }
 
+bool is_predicate(bool is_unary, bool is_binary, uint8_t fn) {
+  if (is_unary) {
+    switch (static_cast<UnaryFn>(fn)) {
+      case UnaryFn::not_:
+      case UnaryFn::isnan:
+      case UnaryFn::isinf:
+      case UnaryFn::isfinite:
+      case UnaryFn::isposinf:
+      case UnaryFn::isneginf:
+      case UnaryFn::signbit:
+        return true;
+      default:
+        return false;
+    }
+  }
+  if (!is_binary) return false;
+  switch (static_cast<BinaryFn>(fn)) {
+    case BinaryFn::eq:
+    case BinaryFn::ne:
+    case BinaryFn::lt:
+    case BinaryFn::le:
+    case BinaryFn::gt:
+    case BinaryFn::ge:
+    case BinaryFn::land:
+    case BinaryFn::lor:
+    case BinaryFn::lxor:
+      return true;
+    default:
+      return false;
+  }
+}
+
 bool has_scalar_form(BinaryFn fn, bool integers) {
   switch (fn) {
     case BinaryFn::add:
@@ -111,10 +143,12 @@ Expr Formula::ternary(TernaryFn fn, const Expr& a, const Expr& b, const Expr& c)
 void Formula::set_result(const Expr& result, DType type) {
   result_type_ = type;
   root_ = node_of(result);
+  convert_predicate_sources();
   const Node& root = nodes_[root_];
   const bool is_operation = root.kind >= Node::Kind::unary && !root.is_value;
   // The last operation writes the result's type, unless that would change what it computes in.
-  if (!is_operation || engine_computes_otherwise(root)) {
+  const DType engine = widen(engine_type(root).value_or(DType::i64), type);
+  if (!is_operation || engine != compute_) {
     root_ = add({.kind = Node::Kind::unary,
                  .fn = static_cast<uint8_t>(UnaryFn::copy),
                  .args = {root_, -1, -1}});
@@ -122,14 +156,37 @@ void Formula::set_result(const Expr& result, DType type) {
   schedule();
 }
 
-bool Formula::engine_computes_otherwise(const Node& root) const {
-  DType engine = widen(DType::i64, result_type_);
-  for (int arg : root.args) {
-    if (arg < 0 || nodes_[arg].is_value) continue;
-    const bool input = nodes_[arg].kind == Node::Kind::input;
-    engine = widen(engine, input ? inputs_[nodes_[arg].index] : compute_);
+std::optional<DType> Formula::engine_type(const Node& node) const {
+  const bool is_where =
+      node.kind == Node::Kind::ternary && static_cast<TernaryFn>(node.fn) == TernaryFn::where;
+  std::optional<DType> engine;
+  for (size_t i = is_where ? 1 : 0; i < node.args.size(); ++i) {
+    if (node.args[i] < 0) continue;
+    const Node& source = nodes_[node.args[i]];
+    if (source.is_value) continue;
+    const DType type = source.kind == Node::Kind::input ? inputs_[source.index] : compute_;
+    engine = widen(engine.value_or(DType::i64), type);
   }
-  return engine != compute_;
+  return engine;
+}
+
+// Predicates compute as their sources ask, whatever they write: where that is less than the formula
+// computes in, one source is converted first.
+void Formula::convert_predicate_sources() {
+  const size_t count = nodes_.size();
+  for (size_t n = 0; n < count; ++n) {
+    const Node node = nodes_[n];
+    if (!is_predicate(node.kind == Node::Kind::unary, node.kind == Node::Kind::binary, node.fn)) {
+      continue;
+    }
+    if (engine_type(node).value_or(compute_) == compute_) continue;
+    const auto source = std::find_if(node.args.begin(), node.args.end(),
+                                     [&](int arg) { return arg >= 0 && !nodes_[arg].is_value; });
+    const int converted = add({.kind = Node::Kind::unary,
+                               .fn = static_cast<uint8_t>(UnaryFn::copy),
+                               .args = {*source, -1, -1}});
+    nodes_[n].args[static_cast<size_t>(source - node.args.begin())] = converted;
+  }
 }
 
 bool Formula::is_input(int* index) const {

@@ -7,7 +7,9 @@
 // results are of the compute type (f32 for 16-bit floats), so that results are rounded once.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -81,7 +83,9 @@ class Formula {
   static Formula* owner(std::initializer_list<const Expr*> operands);
   void schedule();
   void visit(int node, std::vector<int>& order);
-  bool engine_computes_otherwise(const Node& root) const;
+  void convert_predicate_sources();
+  // What the engine computes the operation in, by its sources; nothing where it has no tile.
+  std::optional<DType> engine_type(const Node& node) const;
 
   DType compute_;
   std::vector<DType> inputs_;

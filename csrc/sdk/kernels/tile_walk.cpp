@@ -138,9 +138,9 @@ Region TileWalk::region(int tensor, const Value& row_limit, const Value& col_lim
   return {std::move(rows), {{limited(0, col_limit), stride(tensor, 0)}}};
 }
 
-std::vector<Dim> TileWalk::dims(int tensor) const {
+std::vector<Dim> TileWalk::dims(int tensor, int most) const {
   std::vector<Dim> list;
-  for (int d = std::clamp(dims_, 1, kTileDims) - 1; d >= 0; --d) {
+  for (int d = std::clamp(dims_, 1, most) - 1; d >= 0; --d) {
     list.push_back({extent(d), stride(tensor, d)});
   }
   return list;

@@ -76,8 +76,9 @@ class TileWalk {
   sdk::Region region(int tensor) const;
   // At most so many elements along each row dimension and along the columns.
   sdk::Region region(int tensor, const sdk::Value& row_limit, const sdk::Value& col_limit) const;
-  // The tile's dimensions in one list, for regions that combine walks.
-  std::vector<sdk::Dim> dims(int tensor) const;
+  // The tile's dimensions in one list, for regions that combine walks; the launch keeps tiles one
+  // element thick beyond `most` dimensions.
+  std::vector<sdk::Dim> dims(int tensor, int most = kTileDims) const;
 
  private:
   void locate_linear(const Options& options);
