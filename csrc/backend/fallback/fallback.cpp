@@ -6,6 +6,7 @@
 #include <ATen/native/CPUFallback.h>
 #include <torch/library.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <mutex>
 #include <set>
@@ -74,26 +75,47 @@ void reset_fallback_stats() {
 
 namespace {
 
-// The device that results belong to: PyTorch's own fallback takes the first tensor's, which may be
-// a CPU scalar.
-std::optional<c10::Device> device_of(at::ArrayRef<c10::IValue> arguments) {
-  const auto on_npu = [](const at::Tensor& tensor) {
-    return tensor.defined() && tensor.device().is_privateuseone();
+// Arguments that operators of other devices take on the CPU as well.
+constexpr std::string_view kOftenOnCpu[] = {
+    "indices",       "lengths",        "batch_sizes",
+    "input_lengths", "target_lengths", "tensor_indices_or_sections",
+};
+
+// The tensors' common device, to which results belong: PyTorch's own fallback takes the first
+// tensor's, which may be a CPU scalar, and overlooks tensors of other devices.
+std::optional<c10::Device> common_device(const c10::OperatorHandle& op,
+                                         at::ArrayRef<c10::IValue> arguments) {
+  std::optional<c10::Device> common;
+  bool on_cpu = false;
+  const auto look_at = [&](const at::Tensor& tensor, bool may_be_on_cpu) {
+    if (!tensor.defined()) return;
+    if (!tensor.device().is_privateuseone()) {
+      on_cpu |= tensor.dim() > 0 && !may_be_on_cpu;
+      return;
+    }
+    if (!common) common = tensor.device();
+    TORCH_CHECK(tensor.device() == *common, op.operator_name(),
+                ": Expected all tensors to be on the same device, but found at least two devices, ",
+                *common, " and ", tensor.device(), "!");
   };
-  for (const c10::IValue& argument : arguments) {
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    const c10::IValue& argument = arguments[i];
+    const bool may_be_on_cpu =
+        std::ranges::find(kOftenOnCpu, op.schema().arguments()[i].name()) != std::end(kOftenOnCpu);
     if (argument.isTensor()) {
-      if (on_npu(argument.toTensor())) return argument.toTensor().device();
+      look_at(argument.toTensor(), may_be_on_cpu);
     } else if (argument.isTensorList()) {
-      for (const at::Tensor& tensor : argument.toTensorVector()) {
-        if (on_npu(tensor)) return tensor.device();
-      }
+      for (const at::Tensor& tensor : argument.toTensorVector()) look_at(tensor, may_be_on_cpu);
     } else if (argument.isOptionalTensorList()) {
       for (const std::optional<at::Tensor>& tensor : argument.toOptionalTensorVector()) {
-        if (tensor && on_npu(*tensor)) return tensor->device();
+        if (tensor) look_at(*tensor, may_be_on_cpu);
       }
     }
   }
-  return std::nullopt;
+  TORCH_CHECK(!common || !on_cpu, op.operator_name(),
+              ": Expected all tensors to be on the same device, but found at least two devices, ",
+              *common, " and cpu!");
+  return common;
 }
 
 // CPU kernels refuse the device's generators: one seeded from its next number stands in.
@@ -114,8 +136,8 @@ void replace_generators(const c10::OperatorHandle& op, torch::jit::Stack* stack)
 }  // namespace
 
 void cpu_fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
+  const auto device = common_device(op, torch::jit::last(*stack, op.schema().arguments().size()));
   record_fallback(c10::toString(op.operator_name()));
-  const auto device = device_of(torch::jit::last(*stack, op.schema().arguments().size()));
   replace_generators(op, stack);
   at::native::cpu_fallback(op, stack, /*error_on_views=*/true);
   if (!device) return;

@@ -23,20 +23,25 @@ class Stream(torch.Stream):
         return super().__new__(cls, device=torch.device("npu", index), priority=priority)
 
 
-class Event(torch.Event):
-    """A mark in a stream.
+class _EventType(type):
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, torch.Event) and instance.device.type == "npu"
+
+
+class Event(metaclass=_EventType):
+    """A mark in a stream; a torch.Event, since PyTorch takes no subclasses of it.
 
     `elapsed_time` is in milliseconds of simulated time, at full resolution; timing costs nothing,
     so `enable_timing` only keeps to PyTorch's rule that it must be asked for.
     """
 
-    def __new__(
+    def __new__(  # type: ignore[misc]
         cls, enable_timing: bool = False, blocking: bool = False, interprocess: bool = False
-    ) -> Event:
+    ) -> torch.Event:
         """Make an event, not recorded yet."""
         if interprocess:
             raise NotImplementedError("events of the npu are not shared between processes")
-        return super().__new__(cls, device="npu", enable_timing=enable_timing, blocking=blocking)
+        return torch.Event("npu", enable_timing=enable_timing, blocking=blocking)
 
 
 def _stream(index: int, stream_id: int) -> Stream:
