@@ -39,7 +39,11 @@ TORCH_LIBRARY(npu, m) {
 // Gradients of the fused ops are not written yet: backward through one says so instead of giving
 // none.
 TORCH_LIBRARY_IMPL(npu, Autograd, m) {
-  m.fallback(torch::autograd::autogradNotImplementedFallback());
+  for (const char* op : {"gemm", "rms_norm", "fused_add_rms_norm", "rotary_embedding",
+                         "silu_and_mul", "gelu_and_mul", "reshape_and_cache", "flash_attention",
+                         "paged_attention", "paged_attention.out"}) {
+    m.impl(op, torch::autograd::autogradNotImplementedFallback());
+  }
 }
 
 }  // namespace npu::backend
