@@ -1,0 +1,246 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <memory>
+#include <numeric>
+#include <random>
+#include <string>
+
+#include "tests/sdk/kernels/packed_attention.h"
+
+namespace npu::kernels::testing {
+namespace {
+
+// Caches whose blocks stand in no order; `fused` holds keys and values in one tensor
+// [2, blocks, block_size, heads, dim], `head_major` has heads outside the slots of a block.
+struct Paging {
+  int64_t block_size = 16;
+  bool fused = false;
+  bool head_major = false;
+  npuDataType index = NPU_I32;
+};
+
+class PagedCase {
+ public:
+  PagedCase(PackedBatch& batch, npuDataType type, const Paging& paging)
+      : batch_(batch), paging_(paging) {
+    batch.solve(type);
+    const int64_t size = paging.block_size;
+    table_width_ = (batch.longest + size - 1) / size + 1;
+    blocks_ = 3;
+    for (const double length : batch.key_lengths) {
+      blocks_ += (static_cast<int64_t>(length) + size - 1) / size;
+    }
+    make_table();
+    make_caches(type);
+  }
+
+  Tensor keys, values;
+  std::vector<double> table;  // [sequences, table_width]
+
+  int64_t table_width() const { return table_width_; }
+
+ private:
+  void make_table() {
+    std::vector<int64_t> order(static_cast<size_t>(blocks_));
+    std::iota(order.begin(), order.end(), 0);
+    std::shuffle(order.begin(), order.end(), std::mt19937(3));
+    auto next = order.begin();
+    for (const double length : batch_.key_lengths) {
+      const int64_t used =
+          (static_cast<int64_t>(length) + paging_.block_size - 1) / paging_.block_size;
+      // What lies beyond the sequence must not be looked at.
+      for (int64_t i = 0; i < table_width_; ++i) {
+        table.push_back(i < used ? static_cast<double>(*next++) : 1e9);
+      }
+    }
+  }
+
+  void make_caches(npuDataType type) {
+    const int64_t parts = paging_.fused ? 2 : 1;
+    const std::vector<int> layout =
+        paging_.head_major ? std::vector{0, 1, 3, 2, 4} : std::vector{0, 1, 2, 3, 4};
+    const std::vector<int64_t> sizes = {parts, blocks_, paging_.block_size, batch_.kv_heads,
+                                        batch_.dim};
+    std::vector<std::vector<double>> filled;
+    for (int part = 0; part < 2; ++part) {
+      // Slots that no sequence owns hold what would spoil every sum.
+      filled.emplace_back(
+          static_cast<size_t>(blocks_ * paging_.block_size * batch_.kv_heads * batch_.dim),
+          std::numeric_limits<double>::quiet_NaN());
+      fill(filled.back(), part == 0 ? batch_.packed_k() : batch_.packed_v());
+    }
+    if (paging_.fused) {
+      filled[0].insert(filled[0].end(), filled[1].begin(), filled[1].end());
+      filled.pop_back();
+    }
+    for (const auto& content : filled) {
+      memory_.push_back(std::make_unique<DeviceTensor>(type, sizes, layout));
+      memory_.back()->set(content);
+    }
+    keys = part_of(memory_.front()->view(), 0, type);
+    values = part_of(memory_.back()->view(), paging_.fused ? 1 : 0, type);
+  }
+
+  static Tensor part_of(const Tensor& whole, int64_t part, npuDataType type) {
+    Tensor tensor = whole;
+    tensor.data = static_cast<char*>(whole.data) +
+                  part * whole.strides[0] * static_cast<int64_t>(element_size(type));
+    tensor.rank = 4;
+    for (int d = 0; d < 4; ++d) {
+      tensor.sizes[d] = whole.sizes[d + 1];
+      tensor.strides[d] = whole.strides[d + 1];
+    }
+    return tensor;
+  }
+
+  void fill(std::vector<double>& cache, const std::vector<double>& rows) const {
+    const int64_t width = batch_.kv_heads * batch_.dim;
+    int64_t row = 0;
+    for (size_t s = 0; s < batch_.lengths.size(); ++s) {
+      for (int64_t i = 0; i < batch_.lengths[s].second; ++i, ++row) {
+        const auto entry = static_cast<int64_t>(s) * table_width_ + i / paging_.block_size;
+        const auto block = static_cast<int64_t>(table[static_cast<size_t>(entry)]);
+        const int64_t slot = block * paging_.block_size + i % paging_.block_size;
+        std::copy_n(rows.begin() + row * width, width, cache.begin() + slot * width);
+      }
+    }
+  }
+
+  PackedBatch& batch_;
+  Paging paging_;
+  int64_t table_width_ = 0;
+  int64_t blocks_ = 0;
+  std::vector<std::unique_ptr<DeviceTensor>> memory_;
+};
+
+void check(PackedBatch batch, npuDataType type, const Paging& paging) {
+  PagedCase paged(batch, type, paging);
+  const auto sequences = static_cast<int64_t>(batch.lengths.size());
+  DeviceTensor q(type, {batch.queries, batch.heads, batch.dim});
+  DeviceTensor out(type, {batch.queries, batch.heads, batch.dim});
+  DeviceTensor starts(paging.index, {sequences + 1}), lengths(paging.index, {sequences}),
+      table(paging.index, {sequences, paged.table_width()});
+  DeviceTensor sinks(type, {batch.heads});
+  q.set(batch.packed_q());
+  starts.set(batch.query_starts);
+  lengths.set(batch.key_lengths);
+  table.set(paged.table);
+  AttentionOptions options = batch.options;
+  if (!batch.sinks.empty()) {
+    sinks.set(batch.sinks);
+    options.sinks = sinks;
+  }
+  NPU_ASSERT_OK(npuResetCounters(0));
+  NPU_ASSERT_OK(paged_attention(out, q, paged.keys, paged.values, table, starts, lengths,
+                                batch.longest_query, options, stream()));
+  npuCounters counters;
+  NPU_ASSERT_OK(npuGetCounters(0, &counters));
+  expect_close(out.get_all(), batch.packed_out(), attention_tolerance(type));
+  EXPECT_EQ(counters.macs, static_cast<uint64_t>(batch.visible * 2 * batch.dim));
+}
+
+PackedBatch mixed() {
+  PackedBatch batch;
+  batch.lengths = {{1, 37}, {20, 20}, {1, 1}, {7, 129}, {1, 300}, {45, 64}};
+  return batch;
+}
+
+TEST(PagedAttention, BlockSizes) {
+  for (const int64_t size : {1, 16, 24, 32, 64, 1024}) {
+    SCOPED_TRACE(size);
+    check(mixed(), NPU_F32, {.block_size = size});
+  }
+}
+
+TEST(PagedAttention, TypesAndWideIndices) {
+  for (const npuDataType type : {NPU_BF16, NPU_F16}) {
+    check(mixed(), type, {.index = NPU_I64});
+  }
+}
+
+TEST(PagedAttention, Layouts) {
+  check(mixed(), NPU_F32, {.fused = true});
+  check(mixed(), NPU_F32, {.head_major = true});
+  check(mixed(), NPU_BF16, {.block_size = 32, .fused = true, .head_major = true});
+}
+
+TEST(PagedAttention, KeysAndValuesOfDifferentStrides) {
+  PackedBatch batch = mixed();
+  PagedCase paged(batch, NPU_F32, {});
+  // The values once more in a cache with room between its slots.
+  const Tensor& packed = paged.values;
+  DeviceTensor wide(NPU_F32, {packed.sizes[0], packed.sizes[1], packed.sizes[2], 24});
+  Tensor narrow = wide;
+  narrow.sizes[3] = 16;
+  DeviceTensor whole(NPU_F32, {packed.numel()});
+  NPU_ASSERT_OK(npuMemcpyAsync(whole.view().data, packed.data,
+                               static_cast<size_t>(packed.numel()) * 4, NPU_DEVICE_TO_DEVICE,
+                               stream()));
+  const std::vector<double> content = whole.get_all();
+  std::vector<double> spread(static_cast<size_t>(wide.numel()), 0);
+  for (size_t i = 0; i < content.size(); ++i) spread[i / 16 * 24 + i % 16] = content[i];
+  wide.set(spread);
+
+  const auto sequences = static_cast<int64_t>(batch.lengths.size());
+  DeviceTensor q(NPU_F32, {batch.queries, batch.heads, batch.dim});
+  DeviceTensor out(NPU_F32, {batch.queries, batch.heads, batch.dim});
+  DeviceTensor starts(NPU_I32, {sequences + 1}), lengths(NPU_I32, {sequences}),
+      table(NPU_I32, {sequences, paged.table_width()});
+  q.set(batch.packed_q());
+  starts.set(batch.query_starts);
+  lengths.set(batch.key_lengths);
+  table.set(paged.table);
+  NPU_ASSERT_OK(paged_attention(out, q, paged.keys, narrow, table, starts, lengths,
+                                batch.longest_query, batch.options, stream()));
+  expect_close(out.get_all(), batch.packed_out(), attention_tolerance(NPU_F32));
+}
+
+TEST(PagedAttention, WindowCapAndSinks) {
+  PackedBatch batch = mixed();
+  batch.options.window = 21;
+  batch.options.soft_cap = 4;
+  batch.sinks = {0, 1, -1, 2};
+  check(batch, NPU_F32, {});
+  batch.options.window = 0;
+  batch.options.soft_cap = 0;
+  check(batch, NPU_BF16, {.block_size = 1});
+}
+
+// Decoding reads each key and value once for all heads that share it.
+TEST(PagedAttention, DecodeReadsTheCacheOnce) {
+  PackedBatch batch;
+  batch.lengths = {{1, 256}, {1, 256}};
+  batch.heads = 8;
+  batch.kv_heads = 1;
+  batch.dim = batch.value_dim = 64;
+  batch.options.scale = 0.125;
+  check(batch, NPU_BF16, {});
+  npuCounters counters;
+  NPU_ASSERT_OK(npuGetCounters(0, &counters));
+  const uint64_t cache = 2 * 256 * 2 * 64 * 2;
+  EXPECT_GE(counters.dma_read_bytes, cache);
+  EXPECT_LE(counters.dma_read_bytes, cache + cache / 8);
+}
+
+TEST(PagedAttention, BadArguments) {
+  DeviceTensor q(NPU_F32, {6, 4, 8}), out(NPU_F32, {6, 4, 8}), cache(NPU_F32, {5, 16, 2, 8}),
+      other(NPU_F32, {5, 8, 2, 8}), table(NPU_I32, {2, 4}), starts(NPU_I32, {3}),
+      lengths(NPU_I32, {2}), three(NPU_I32, {3});
+  const auto expect_error = [&](npuStatus status, const std::string& text) {
+    EXPECT_EQ(status, NPU_ERROR_INVALID_VALUE);
+    EXPECT_NE(std::string(npuGetLastErrorString()).find(text), std::string::npos)
+        << npuGetLastErrorString();
+  };
+  expect_error(paged_attention(out, q, cache, other, table, starts, lengths, 6, {}, stream()),
+               "16 in k_cache and 8 in v_cache");
+  expect_error(paged_attention(out, q, cache, cache, table, starts, three, 6, {}, stream()),
+               "cu_seqlens_q has 3 elements, expected are 4");
+  expect_error(paged_attention(out, q, cache, cache, lengths, starts, lengths, 6, {}, stream()),
+               "block_table of rank 1");
+  expect_error(paged_attention(out, q, cache, cache, table, starts, lengths, 9, {}, stream()),
+               "max_query_len 9");
+}
+
+}  // namespace
+}  // namespace npu::kernels::testing
