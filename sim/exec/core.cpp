@@ -21,7 +21,8 @@ namespace {
 Transfer transfer_of(const Prepared& prepared, const Step& step) {
   const Instruction& inst = *step.inst;
   Transfer transfer;
-  transfer.memory = prepared.launch().args[inst.buffer].buffer.data + step.offset;
+  std::byte* data = prepared.launch().args[inst.buffer].buffer.data;
+  if (data != nullptr) transfer.memory = data + step.offset;  // null: an empty tensor's pointer
   transfer.dims = inst.ndim;
   transfer.row_dims = inst.row_dims;
   transfer.size = step.size;

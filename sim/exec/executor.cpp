@@ -21,10 +21,11 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// A worker that has just had work looks for more for this long before it sleeps.
+// A worker looks for more work for this long before it sleeps, if the host has a processor to spare
+// beside those that compute: launches come from a thread that wants to run as well.
 constexpr auto kSpin = std::chrono::microseconds(20);
-// Waking a sleeping worker pays when this much work is left.
-constexpr auto kWorthWaking = std::chrono::microseconds(20);
+// Waking a sleeping worker takes 20 to 30 us, so it pays when this much work is left.
+constexpr auto kWorthWaking = std::chrono::microseconds(60);
 constexpr int64_t kNoFailure = std::numeric_limits<int64_t>::max();
 constexpr int64_t kChunksPerThread = 8;
 
@@ -73,7 +74,10 @@ void pause() { __builtin_ia32_pause(); }
 
 struct Executor::Impl {
   Impl(const Machine& machine, int threads, uint8_t disabled_engines)
-      : machine(machine), disabled_engines(disabled_engines) {
+      : machine(machine),
+        disabled_engines(disabled_engines),
+        spin(static_cast<int>(std::thread::hardware_concurrency()) > threads ? kSpin
+                                                                             : kSpin.zero()) {
     for (int i = 0; i < std::max(threads, 1); ++i) {
       memories.push_back(std::make_unique<CoreMemory>(machine.scratchpad_bytes()));
     }
@@ -96,7 +100,7 @@ struct Executor::Impl {
   void work(CoreMemory& memory) {
     uint64_t seen = 0;
     while (true) {
-      const auto until = Clock::now() + kSpin;
+      const auto until = Clock::now() + spin;
       while (published.load(std::memory_order_acquire) == seen && Clock::now() < until) pause();
       Job* joined = nullptr;
       {
@@ -166,6 +170,7 @@ struct Executor::Impl {
 
   const Machine machine;
   const uint8_t disabled_engines;
+  const std::chrono::microseconds spin;
   std::vector<std::unique_ptr<CoreMemory>> memories;  // the caller's first
   std::vector<std::thread> workers;
 
