@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from npu_torch.demo.agreement import measure_agreement
 
 
