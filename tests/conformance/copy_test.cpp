@@ -176,7 +176,7 @@ TEST_F(CopyTest, RangesAreChecked) {
   refused(peer.get(), host.data(), 10, NPU_HOST_TO_DEVICE, {"device 1", "device 0"});
   refused(nullptr, host.data(), 10, NPU_HOST_TO_DEVICE, {"dst is NULL"});
   refused(memory.get(), nullptr, 10, NPU_HOST_TO_DEVICE, {"src is NULL"});
-  refused(memory.get(), host.data(), 10, static_cast<npuMemcpyKind>(9), {"9"});
+  refused(memory.get(), host.data(), 10, static_cast<npuMemcpyKind>(3), {"3 is no"});
   EXPECT_FAILURE(npuMemsetAsync(memory.at(1), 0, 1000, stream), NPU_ERROR_INVALID_VALUE, "dst");
   EXPECT_OK(npuMemcpyAsync(nullptr, nullptr, 0, NPU_HOST_TO_DEVICE, stream));
   EXPECT_OK(npuMemsetAsync(nullptr, 0, 0, stream));
