@@ -48,6 +48,12 @@ int64_t wanted_rows(const sim::Machine& machine, DType type) {
   return std::clamp(round_up(rows, step), step, 4 * step);
 }
 
+// Keys of a tile. Few rows leave the memory to be waited for: longer tiles hide its latency.
+int64_t wanted_keys(const sim::Machine& machine, int64_t rows) {
+  const int64_t cols = machine.matrix.cols;
+  return rows < machine.matrix.rows ? 8 * cols : 2 * cols;
+}
+
 // Bytes of declare_tiles().
 int64_t scratchpad_bytes(const AttentionForm& f) {
   constexpr int64_t kAlignment = 64 * 48;
@@ -178,7 +184,7 @@ npuStatus plan_attention(const sim::Machine& machine, AttentionCall& call) {
   form.rows = kFewestRows;
   const int64_t wanted = wanted_rows(machine, form.type);
   while (form.rows < std::min(needed, wanted)) form.rows *= 2;
-  form.keys = 2 * machine.matrix.cols;
+  form.keys = wanted_keys(machine, form.rows);
   if (!fit(machine, form)) {
     return sdk::failf(NPU_ERROR_UNIMPLEMENTED,
                       "{}: head dimensions {} and {} of type {} exceed a scratchpad of {} bytes",
@@ -199,7 +205,7 @@ AttentionForm representative_attention(const sim::Machine& machine, bool paged) 
   form.paged = paged;
   form.head_dim = form.value_dim = 128;
   form.rows = wanted_rows(machine, form.type);
-  form.keys = 2 * machine.matrix.cols;
+  form.keys = wanted_keys(machine, form.rows);
   fit(machine, form);
   return form;
 }
@@ -507,7 +513,7 @@ Value AttentionProgram::visible_pairs(const Range& range) {
 
 // An instruction counts whole outputs, and an output of the second product stands for as many pairs
 // as the range has keys. The first product, whose outputs are single pairs, makes up the
-// difference.
+// difference: to the last pair where both head dimensions are equal, else to within one output.
 AttentionProgram::Useful AttentionProgram::useful(const Range& range) {
   const Value pairs = visible_pairs(range);
   const Value full = (pairs + range.count / 2) / range.count;  // rows, were they filled one by one

@@ -107,6 +107,10 @@ class AttentionProgram {
   const sdk::Value& value_dim() const { return value_dim_; }
   sdk::Pointer k() const { return k_; }
   sdk::Pointer v() const { return v_; }
+  // Within Load: of the keys that any row sees, and of one range.
+  const sdk::Value& keys_begin() const { return begin_; }
+  const sdk::Value& keys_end() const { return end_; }
+  const sdk::Value& keys_each() const { return keys_each_; }
 
   // The sequence as the front end found it. Offsets count elements and point to token 0, head 0.
   struct Sequence {

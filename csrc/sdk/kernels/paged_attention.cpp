@@ -59,11 +59,16 @@ class KeyIndex {
     page_ = b_.tile("page", variant.blocks, keys);
   }
 
-  // Blocks and slots of the keys.
-  void look_up(const Value& first, const Value& count) {
+  // The part of the block table that look_up() of these keys needs.
+  void load(const Value& first, const Value& count) {
     const Value first_block = first / block_size_;
     const Value blocks = (first + count - 1) / block_size_ - first_block + 1;
     b_.load(blocks_, table_, row_offset_ + first_block * column_, {{blocks, column_}});
+  }
+
+  // Blocks and slots of the keys.
+  void look_up(const Value& first, const Value& count) {
+    const Value first_block = first / block_size_;
     b_.iota(place_, first, 1, 0, 1, count);
     b_.vector(BinaryFn::floordiv, block_, place_, block_size_);
     b_.vector(BinaryFn::mul, slot_, block_, block_size_);
@@ -113,7 +118,12 @@ sim::Program build(const sim::Machine& machine, const Variant& variant) {
   const Value key_offset = program.kv_head() * key_cache.head_stride;
   const Value value_offset = program.kv_head() * value_cache.head_stride;
   const auto load_keys = [&](const Tile& tile, const Value& first, const Value& count) {
+    b.if_(first == program.keys_begin(), [&] { index.load(first, count); });
     index.look_up(first, count);
+    // The next range's blocks are there by the time that its keys are asked for.
+    const Value next = first + count;
+    const Value left = b.min(program.keys_each(), program.keys_end() - next);
+    b.if_(Value(0) < left, [&] { index.load(next, left); });
     index.locate(key_index, key_cache);
     if (!variant.same_strides) index.locate(value_index, value_cache);
     b.gather(tile, program.k(), key_offset, key_index, 1, {{program.head_dim(), 1}});
