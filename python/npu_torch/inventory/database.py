@@ -1,0 +1,110 @@
+"""PyTorch's operator database: names, samples, tolerances."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import random
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+import npu_torch  # noqa: F401  # torch.npu must exist before the database is imported
+
+SEED = 20240229
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int64": torch.int64}
+
+# Results that nobody has written: only their metadata can be compared.
+UNINITIALIZED = {
+    "empty",
+    "empty_like",
+    "empty_permuted",
+    "empty_strided",
+    "new_empty",
+    "new_empty_strided",
+}
+
+# The tests of PyTorch whose tolerances apply when a device is compared with the CPU.
+_COMPARING_TESTS = (
+    "test_compare_cpu",
+    "test_noncontiguous_samples",
+    "test_out",
+    "test_variant_consistency_eager",
+)
+
+
+@functools.cache
+def operators() -> dict[str, Any]:
+    """Every entry of op_db, which has the attributes of PyTorch's OpInfo, by its name."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from torch.testing._internal.common_methods_invocations import op_db
+    return {key(op): op for op in op_db}
+
+
+def key(op: Any) -> str:
+    """The entry's name with its variant: "add", "div.floor_rounding"."""
+    return f"{op.name}.{op.variant_test_name}" if op.variant_test_name else str(op.name)
+
+
+def names(dtype: torch.dtype) -> list[str]:
+    """The operators that the CPU, hence the reference, has for the dtype."""
+    return [name for name, op in operators().items() if dtype in op.dtypes]
+
+
+def seed_everything(seed: int = SEED) -> None:
+    """Seed every generator that samples may draw from."""
+    import numpy
+
+    torch.manual_seed(seed)
+    random.seed(seed)
+    numpy.random.seed(seed % 2**32)
+
+
+def samples(op: Any, dtype: torch.dtype, limit: int | None = None) -> Iterator[tuple[int, Any]]:
+    """The operator's samples on the CPU with their numbers, always the same ones.
+
+    With a limit, that many are chosen by a seed that depends on the operator; the first one, which
+    is the plainest, is always among them.
+    """
+    seed_everything()
+    found = enumerate(op.sample_inputs("cpu", dtype, requires_grad=False))
+    if limit is None:
+        yield from found
+        return
+    # Some operators have thousands of samples: a window is enough to choose from.
+    window = list(itertools.islice(found, 16 * limit))
+    chosen = random.Random(f"{SEED} {key(op)} {dtype}").sample(
+        window[1:], min(limit, len(window)) - 1
+    )
+    yield from sorted(window[:1] + chosen, key=lambda entry: entry[0])
+
+
+def tolerance(op: Any, dtype: torch.dtype) -> tuple[float, float]:
+    """op_db's own (rtol, atol), which widen the defaults of the result's dtype."""
+    from torch.testing._internal.common_device_type import precisionOverride, toleranceOverride
+    from torch.testing._internal.opinfo.core import DecorateInfo
+
+    rtol = atol = 0.0
+    for decorator in op.decorators:
+        inner = [decorator]
+        if isinstance(decorator, DecorateInfo):
+            inner = decorator.decorators if _applies(decorator, dtype) else []
+        for override in inner:
+            if isinstance(override, toleranceOverride) and dtype in override.d:
+                atol = max(atol, override.d[dtype].atol)
+                rtol = max(rtol, override.d[dtype].rtol)
+            elif isinstance(override, precisionOverride) and dtype in override.d:
+                atol = max(atol, override.d[dtype])
+    return rtol, atol
+
+
+def _applies(info: Any, dtype: torch.dtype) -> bool:
+    return any(
+        info.is_active("TestCommon", test, device, dtype, {})
+        for test in _COMPARING_TESTS
+        for device in ("cpu", "cuda")
+    )

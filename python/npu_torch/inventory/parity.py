@@ -1,0 +1,298 @@
+"""Compares an operator's results on the device with the CPU's, over its samples and call forms."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+
+from npu_torch.inventory import database, transfer
+from npu_torch.inventory.overloads import RecordOverloads
+
+FORMS = ("forward", "noncontiguous", "out", "inplace")
+
+_MAX_REPORTED = 5
+
+
+@dataclasses.dataclass
+class _Call:
+    """One way of calling an operator; `run` works on arguments of either device."""
+
+    form: str
+    arguments: Any
+    run: Callable[[Any], Any]
+
+
+def compare(
+    name: str, dtype_name: str, limit: int | None = None, forms: tuple[str, ...] = FORMS
+) -> dict[str, Any]:
+    """Run the operator's samples of the dtype on both devices.
+
+    Returns how often each form ran ("runs") and what differed: a list of {"sample", "form",
+    "message"} ("failures", the first five, and their number, "failed"). What the CPU raises the
+    device must raise too. Random results are compared by shape and dtype.
+    """
+    op, dtype = database.operators()[name], database.DTYPES[dtype_name]
+    comparison = _Comparison(op, dtype)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        for number, sample in database.samples(op, dtype, limit):
+            comparison.sample(number, sample, forms)
+    return {
+        "runs": comparison.runs,
+        "failures": comparison.failures[:_MAX_REPORTED],
+        "failed": len(comparison.failures),
+    }
+
+
+def called_overloads(name: str, dtype_name: str, limit: int | None = None) -> list[str]:
+    """The dispatcher's operators that the compared calls reach on the device."""
+    op, dtype = database.operators()[name], database.DTYPES[dtype_name]
+    comparison = _Comparison(op, dtype)
+    record = RecordOverloads()
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        for _, sample in database.samples(op, dtype, limit):
+            expected, _ = comparison.reference(sample)
+            for call in _calls(op, sample, expected, FORMS):
+                arguments = transfer.moved(call.arguments, "npu")
+                with record:
+                    _, error = _attempt(call.run, arguments)
+                if error is not None:
+                    torch.npu.reset_device()
+    return sorted(record.names)
+
+
+class _Comparison:
+    def __init__(self, op: Any, dtype: torch.dtype) -> None:
+        self.op = op
+        self.rtol, self.atol = database.tolerance(op, dtype)
+        self.runs: dict[str, int] = {}
+        self.failures: list[dict[str, Any]] = []
+
+    def sample(self, number: int, sample: Any, forms: tuple[str, ...]) -> None:
+        """Compare every form of one sample."""
+        expected, is_random = self.reference(sample)
+        for call in _calls(self.op, sample, expected, forms):
+            self.runs[call.form] = self.runs.get(call.form, 0) + 1
+            message = self._differs(call, is_random, sample.output_process_fn_grad)
+            if message:
+                self.failures.append(
+                    {
+                        "sample": f"{number}: {sample.summary()}"[:400],
+                        "form": call.form,
+                        "message": message[:600],
+                    }
+                )
+
+    def reference(self, sample: Any) -> tuple[Any, bool]:
+        """The CPU's result, None where it raises, and whether only its metadata counts."""
+        arguments = transfer.moved((sample.input, sample.args, sample.kwargs), "cpu")
+        with RecordOverloads() as calls:
+            try:
+                expected = self.op(arguments[0], *arguments[1], **arguments[2])
+            except Exception:
+                expected = None
+        return expected, calls.random or self.op.name in database.UNINITIALIZED
+
+    def _differs(self, call: _Call, is_random: bool, process: Callable[[Any], Any]) -> str | None:
+        on_cpu = transfer.moved(call.arguments, "cpu")
+        on_npu = transfer.moved(call.arguments, "npu")
+        database.seed_everything()
+        expected, expected_error = _attempt(call.run, on_cpu)
+        database.seed_everything()
+        actual, actual_error = _attempt(call.run, on_npu)
+        if actual_error is None:
+            try:
+                torch.npu.synchronize()
+            except RuntimeError as error:
+                actual_error = error
+        if actual_error is not None and expected_error is None:
+            torch.npu.reset_device()
+        if expected_error is not None or actual_error is not None:
+            return _errors_differ(expected_error, actual_error)
+        return (
+            _wrong_device(actual)
+            or _views_differ(on_cpu, expected, on_npu, actual)
+            or self._results_differ(process(expected), process(actual), is_random)
+            # Arguments too: an operator writes those that it should, and no others.
+            or self._results_differ(on_cpu, on_npu, is_random, "an argument afterwards: ")
+        )
+
+    def _results_differ(
+        self, expected: Any, actual: Any, is_random: bool, prefix: str = ""
+    ) -> str | None:
+        if is_random:
+            described = _metadata(expected), _metadata(actual)
+            return (
+                None
+                if described[0] == described[1]
+                else f"{prefix}{described[1]}, CPU {described[0]}"
+            )
+        metas = _not_close(
+            transfer.moved(actual, "cpu"), transfer.moved(expected, "cpu"), self.rtol, self.atol
+        )
+        return prefix + metas if metas else None
+
+
+def _calls(op: Any, sample: Any, expected: Any, forms: tuple[str, ...]) -> Iterator[_Call]:
+    arguments = (sample.input, sample.args, sample.kwargs)
+
+    def forward(values: Any) -> Any:
+        return op(values[0], *values[1], **values[2])
+
+    if "forward" in forms:
+        yield _Call("forward", arguments, forward)
+    if "noncontiguous" in forms and transfer.tensors(arguments):
+        try:
+            strided = sample.noncontiguous()
+        except RuntimeError:
+            strided = None  # a layout or dtype that PyTorch's helper does not take
+        if strided is not None:
+            yield _Call("noncontiguous", (strided.input, strided.args, strided.kwargs), forward)
+    if "out" in forms and op.supports_out and "out" not in sample.kwargs:
+        yield from _out_calls(op, arguments, expected)
+    inplace = _inplace(op)
+    if (
+        "inplace" in forms
+        and inplace is not None
+        and isinstance(sample.input, torch.Tensor)
+        and not sample.broadcasts_input
+    ):
+        yield _Call("inplace", arguments, lambda v: inplace(v[0], *v[1], **v[2]))
+
+
+def _inplace(op: Any) -> Callable[..., Any] | None:
+    variant = op.get_inplace()
+    if variant is not None:
+        return variant
+    try:
+        parameters = inspect.signature(op.op).parameters
+    except (TypeError, ValueError):
+        return None
+    if "inplace" in parameters:
+        return lambda *args, **kwargs: op.op(*args, **{**kwargs, "inplace": True})
+    return None
+
+
+def _out_calls(op: Any, arguments: Any, expected: Any) -> Iterator[_Call]:
+    """The results' own shape, other strides, and an empty tensor that is resized."""
+    single = isinstance(expected, torch.Tensor)
+    results = [expected] if single else list(expected) if isinstance(expected, tuple) else []
+    if not results or not all(isinstance(result, torch.Tensor) for result in results):
+        return
+
+    def run(values: Any) -> Any:
+        outs = values[3]
+        got = op(values[0], *values[1], **values[2], out=outs[0] if single else tuple(outs))
+        for out, result in zip(outs, [got] if single else got, strict=True):
+            if out.data_ptr() != result.data_ptr():
+                raise AssertionError("the result is not the out= tensor")
+        return outs, [out.stride() for out in outs]
+
+    shaped = [torch.ones_like(result, memory_format=torch.contiguous_format) for result in results]
+    transposed = [
+        torch.ones(tuple(reversed(result.shape)), dtype=result.dtype).permute(
+            tuple(reversed(range(result.dim())))
+        )
+        for result in results
+    ]
+    empty = [torch.empty((0,), dtype=result.dtype) for result in results]
+    for form, outs in (
+        ("out", shaped),
+        ("out, other strides", transposed),
+        ("out, resized", empty),
+    ):
+        if form != "out, other strides" or any(result.dim() > 1 for result in results):
+            yield _Call(form, (*arguments, outs), run)
+
+
+def _attempt(run: Callable[[Any], Any], arguments: Any) -> tuple[Any, Exception | None]:
+    try:
+        return run(arguments), None
+    except Exception as error:
+        return None, error
+
+
+def _errors_differ(expected: Exception | None, actual: Exception | None) -> str | None:
+    if expected is None:
+        return f"raised {type(actual).__name__}: {actual}"
+    if actual is None:
+        return f"raised nothing, the CPU {type(expected).__name__}: {expected}"
+    if isinstance(actual, type(expected)) or isinstance(expected, type(actual)):
+        return None
+    return (
+        f"raised {type(actual).__name__}: {actual}, the CPU {type(expected).__name__}: {expected}"
+    )
+
+
+def _wrong_device(actual: Any) -> str | None:
+    """A result that is on the CPU although no tensor of the CPU went in."""
+    for tensor in transfer.tensors(actual):
+        if tensor.device.type != "npu":
+            return f"a result is on {tensor.device}"
+    return None
+
+
+def _views_differ(on_cpu: Any, expected: Any, on_npu: Any, actual: Any) -> str | None:
+    """Results that are views of an argument on the CPU must be so here, with the same strides."""
+    for index, (theirs, ours) in enumerate(
+        zip(transfer.tensors(expected), transfer.tensors(actual), strict=False)
+    ):
+        if theirs.layout != torch.strided or theirs.is_nested or theirs.numel() == 0:
+            continue
+        of_theirs = _argument_of(on_cpu, theirs)
+        if of_theirs is None:
+            continue
+        if _argument_of(on_npu, ours) != of_theirs:
+            return f"result {index} is a view of an argument on the CPU, a copy here"
+        if theirs.stride() != ours.stride():
+            return f"result {index}: strides {ours.stride()}, CPU {theirs.stride()}"
+    return None
+
+
+def _argument_of(arguments: Any, result: torch.Tensor) -> int | None:
+    for index, tensor in enumerate(transfer.tensors(arguments)):
+        if (
+            tensor.layout == torch.strided
+            and not tensor.is_nested
+            and result.layout == torch.strided
+            and tensor.untyped_storage().data_ptr() == result.untyped_storage().data_ptr()
+        ):
+            return index
+    return None
+
+
+def _metadata(value: Any) -> list[tuple[Any, ...]]:
+    return [(tuple(tensor.shape), str(tensor.dtype)) for tensor in transfer.tensors(value)]
+
+
+def _not_close(actual: Any, expected: Any, rtol: float, atol: float) -> str | None:
+    """As PyTorch's own tests compare; None when the values are equal within the tolerances."""
+    from torch.testing._comparison import NonePair, ObjectPair, not_close_error_metas
+    from torch.testing._internal import common_utils as utils
+
+    metas = not_close_error_metas(
+        actual,
+        expected,
+        pair_types=(
+            NonePair,
+            utils.RelaxedBooleanPair,
+            utils.RelaxedNumberPair,
+            utils.TensorOrArrayPair,
+            utils.StringPair,
+            utils.SetPair,
+            utils.TypePair,
+            ObjectPair,
+        ),
+        rtol_override=rtol,
+        atol_override=atol,
+        equal_nan=True,
+    )
+    if not metas:
+        return None
+    return " ".join(str(metas[0].to_error()).split())
