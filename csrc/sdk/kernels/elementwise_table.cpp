@@ -52,15 +52,10 @@ Expr product_with_log(const Expr& x, const Expr& argument, const Expr& logarithm
   return where(isnan(argument), argument, where(x == 0, 0, x * logarithm));
 }
 
-// The distance of the two arguments; equal infinities are at distance 0.
-Expr log_sum_distance(const Expr& x, const Expr& y) { return where(x == y, 0, abs(x - y)); }
-
-Expr logaddexp(Formula& f) {
-  return max(f.in(0), f.in(1)) + log1p(exp(-log_sum_distance(f.in(0), f.in(1))));
-}
+Expr logaddexp(Formula& f) { return log_add_exp(f.in(0), f.in(1)); }
 
 Expr logaddexp2(Formula& f) {
-  const Expr distance = log_sum_distance(f.in(0), f.in(1));
+  const Expr distance = distance_of_exponents(f.in(0), f.in(1));
   return max(f.in(0), f.in(1)) + log1p(exp2(-distance)) * std::numbers::log2e;
 }
 

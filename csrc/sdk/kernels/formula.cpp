@@ -302,5 +302,9 @@ Expr min(const Expr& a, const Expr& b) { return Formula::binary(BinaryFn::min, a
 Expr fma(const Expr& a, const Expr& b, const Expr& c) {
   return Formula::ternary(TernaryFn::fma, a, b, c);
 }
+Expr distance_of_exponents(const Expr& a, const Expr& b) { return where(a == b, 0, abs(a - b)); }
+Expr log_add_exp(const Expr& a, const Expr& b) {
+  return max(a, b) + log1p(exp(-distance_of_exponents(a, b)));
+}
 
 }  // namespace npu::kernels

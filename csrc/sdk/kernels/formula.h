@@ -115,6 +115,11 @@ Expr max(const Expr& a, const Expr& b);  // propagates NaN
 Expr min(const Expr& a, const Expr& b);
 Expr fma(const Expr& a, const Expr& b, const Expr& c);  // a * b + c
 
+// log(exp(a) + exp(b)).
+Expr log_add_exp(const Expr& a, const Expr& b);
+// |a - b|, equal infinities being at distance 0.
+Expr distance_of_exponents(const Expr& a, const Expr& b);
+
 // One function of the vector engine each, by its name there.
 #define NPU_EXPR_UNARY(name) \
   inline Expr name(const Expr& a) { return Formula::unary(UnaryFn::name, a); }

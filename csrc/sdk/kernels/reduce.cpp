@@ -14,6 +14,7 @@
 
 #include "csrc/sdk/builder/builder.h"
 #include "csrc/sdk/kernels/formula.h"
+#include "csrc/sdk/kernels/reduction.h"
 #include "csrc/sdk/kernels/tile_walk.h"
 #include "csrc/sdk/kernels/workspace.h"
 #include "csrc/sdk/runtime/status.h"
@@ -98,33 +99,6 @@ double final_scalar(const Recipe& recipe, double count, const Scalar& scalar) {
       return 1 / scalar.real;
     default:
       return 0;
-  }
-}
-
-Value identity(ReduceFn fn, bool real) {
-  using Limits = std::numeric_limits<int64_t>;
-  switch (fn) {
-    case ReduceFn::prod:
-      return 1;
-    case ReduceFn::max:
-      return real ? Value(-kInfinity) : Value(Limits::min());
-    case ReduceFn::min:
-      return real ? Value(kInfinity) : Value(Limits::max());
-    default:
-      return 0;
-  }
-}
-
-BinaryFn combiner(ReduceFn fn) {
-  switch (fn) {
-    case ReduceFn::prod:
-      return BinaryFn::mul;
-    case ReduceFn::max:
-      return BinaryFn::max;
-    case ReduceFn::min:
-      return BinaryFn::min;
-    default:
-      return BinaryFn::add;
   }
 }
 

@@ -1,0 +1,187 @@
+// y = x * rsqrt(mean(x^2) + eps) * (weight + offset), alone or after adding to a residual stream.
+#include <array>
+
+#include "csrc/sdk/builder/builder.h"
+#include "csrc/sdk/kernels/line_walk.h"
+#include "csrc/sdk/runtime/status.h"
+#include "npu/kernels/reduce.h"
+
+namespace npu::kernels {
+namespace {
+
+using sdk::BinaryFn;
+using sdk::Builder;
+using sdk::DType;
+using sdk::Pointer;
+using sdk::ReduceFn;
+using sdk::Region;
+using sdk::Tile;
+using sdk::UnaryFn;
+using sdk::Value;
+
+constexpr int kLoadBuffers = 2;
+
+struct Variant {
+  DType y, x, residual, weight;
+  bool adds = false;  // x to the residual, which is what is normalised
+  bool has_weight = false;
+  bool has_offset = false;  // of the weight
+  LineForm form = {};
+
+  DType compute() const { return x == DType::f64 || y == DType::f64 ? DType::f64 : DType::f32; }
+  int64_t types() const {
+    return static_cast<int64_t>(y) | static_cast<int64_t>(x) << 8 |
+           static_cast<int64_t>(residual) << 16 | static_cast<int64_t>(weight) << 24;
+  }
+};
+
+int64_t capacity_of(const sim::Machine& machine, const Variant& v) {
+  int64_t bytes = 2 * sim::size_of(v.y) + kLoadBuffers * sim::size_of(v.x);
+  bytes += 2 * sim::size_of(v.compute());  // intermediate results
+  if (v.has_weight) bytes += kLoadBuffers * sim::size_of(v.weight) + sim::size_of(v.compute());
+  if (v.adds) bytes += (kLoadBuffers + 2) * sim::size_of(v.residual);
+  constexpr int64_t kLineTiles = 4;  // tiles with one element a line, of a quarter's capacity
+  return tile_capacity(machine, bytes + kLineTiles * sim::size_of(v.compute()) / 4, kLineElements);
+}
+
+sim::Program build_rms_norm(const sim::Machine& machine, const Variant& v) {
+  Builder b(v.adds ? "fused_add_rms_norm" : "rms_norm", machine);
+  const Pointer y_data = b.pointer("y_data");
+  const Pointer x_data = b.pointer("x_data");
+  const Pointer residual_data = v.adds ? b.pointer("residual_data") : Pointer{};
+  const Pointer weight_data = v.has_weight ? b.pointer("weight_data") : Pointer{};
+  const Value eps = b.real("eps");
+  const Value offset = b.real("offset");
+  const LineWalk walk(b, v.form, 3);
+  enum { kX, kY, kResidual };
+
+  const int64_t capacity = capacity_of(machine, v);
+  const int64_t lines = line_capacity(capacity);
+  const DType compute = v.compute();
+  const Tile x = b.tile("x", v.x, capacity, kLoadBuffers);
+  const Tile old = v.adds ? b.tile("old", v.residual, capacity, kLoadBuffers) : x;
+  const Tile total = v.adds ? b.tile("total", v.residual, capacity, 2) : x;
+  const Tile squares = b.tile("squares", compute, capacity);
+  const Tile scaled = b.tile("scaled", compute, capacity);
+  const Tile y = b.tile("y", v.y, capacity, 2);
+  const Tile partial = b.tile("partial", compute, lines);
+  const Tile sum = b.tile("sum", compute, lines);
+  const Tile mean = b.tile("mean", compute, lines);
+  const Tile scale = b.tile("scale", compute, lines);
+
+  // First pass: the sum of squares, of the residual stream once it is written.
+  walk.reduce(ReduceFn::sum, sum, partial, [&](const Value& start, const Value& count) {
+    b.load(x, x_data, walk.offset(kX, start), walk.region(kX, count));
+    if (v.adds) {
+      const Value at = walk.offset(kResidual, start);
+      b.load(old, residual_data, at, walk.region(kResidual, count));
+      b.vector(BinaryFn::add, total, x, old);
+      b.store(residual_data, at, walk.region(kResidual, count), total);
+    }
+    b.vector(UnaryFn::square, squares, total);
+    return squares;
+  });
+  b.vector(BinaryFn::div, mean, sum, b.to_real(walk.length()));
+  b.vector(BinaryFn::add, mean, mean, eps);
+  b.vector(UnaryFn::rsqrt, scale, mean);
+
+  walk.chunks([&](const Value& start, const Value& count) {
+    Tile normed = total;
+    if (!walk.whole()) {
+      // With a residual, what the first pass wrote.
+      normed = v.adds ? old : x;
+      b.load(normed, v.adds ? residual_data : x_data, walk.offset(v.adds ? kResidual : kX, start),
+             walk.region(v.adds ? kResidual : kX, count));
+    }
+    if (v.has_weight) {
+      const Tile weight = b.tile("weight", v.weight, capacity, kLoadBuffers);
+      b.load(weight, weight_data, start, Region({}, {{count, 1}}));
+      Tile factor = weight;
+      if (v.has_offset) {
+        factor = b.tile("factor", compute, capacity);
+        b.vector(BinaryFn::add, factor, weight, offset);
+      }
+      b.vector(BinaryFn::mul, scaled, normed, scale);
+      b.vector(BinaryFn::mul, y, scaled, factor);
+    } else {
+      b.vector(BinaryFn::mul, y, normed, scale);
+    }
+    b.store(y_data, walk.offset(kY, start), walk.region(kY, count), y);
+  });
+  return b.finish();
+}
+
+npuStatus check_matrix(std::string_view name, std::string_view operand, const Tensor& tensor,
+                       const Tensor& like) {
+  NPU_RETURN_IF_ERROR(check_tensor(name, operand, tensor));
+  NPU_RETURN_IF_ERROR(check_same_sizes(name, like, tensor));
+  if (tensor.rank != 2 || (tensor.sizes[1] > 1 && tensor.strides[1] != 1)) {
+    return sdk::failf(NPU_ERROR_INVALID_VALUE, "{}: {} must be a matrix whose rows are contiguous",
+                      name, operand);
+  }
+  return NPU_SUCCESS;
+}
+
+npuStatus run(const Tensor& y, const Tensor& residual, const Tensor& x, const Tensor& weight,
+              double eps, double weight_offset, npuStream stream) {
+  const std::string_view name = residual.defined() ? "fused_add_rms_norm" : "rms_norm";
+  return sdk::guarded([&]() -> npuStatus {
+    NPU_RETURN_IF_ERROR(check_matrix(name, "x", x, x));
+    NPU_RETURN_IF_ERROR(check_matrix(name, "y", y, x));
+    if (residual.defined()) NPU_RETURN_IF_ERROR(check_matrix(name, "residual", residual, x));
+    if (weight.defined()) {
+      NPU_RETURN_IF_ERROR(check_tensor(name, "weight", weight));
+      if (weight.rank != 1 || weight.sizes[0] != x.sizes[1] || weight.strides[0] != 1) {
+        return sdk::failf(NPU_ERROR_INVALID_VALUE, "{}: weight must be {} contiguous elements",
+                          name, x.sizes[1]);
+      }
+    }
+    if (x.numel() == 0) return NPU_SUCCESS;
+    const sim::Machine* machine = sdk::machine_of(stream);
+    if (machine == nullptr) return sdk::fail(NPU_ERROR_INVALID_HANDLE, "no such stream");
+
+    const auto type = [](const Tensor& tensor) { return static_cast<DType>(tensor.dtype); };
+    Variant v{.y = type(y), .x = type(x), .residual = type(residual), .weight = type(weight)};
+    v.adds = residual.defined();
+    v.has_weight = weight.defined();
+    v.has_offset = weight_offset != 0;
+    const Tensor* const tensors[] = {&x, &y, &residual};
+    const LineNest nest = make_line_nest(tensors, 1);
+    const int64_t capacity = capacity_of(*machine, v);
+    v.form = choose_line_form(nest, capacity, tensors);
+    v.form.rows = true;
+    v.form.whole = nest.length <= capacity;
+
+    npuKernel kernel = nullptr;
+    NPU_RETURN_IF_ERROR(sdk::cached_kernel(
+        stream, {name, {v.types(), v.form.code(), v.has_weight | v.has_offset << 1}},
+        [&](const sim::Machine& m) { return build_rms_norm(m, v); }, &kernel));
+    Arguments args;
+    args.pointer(y.data);
+    args.pointer(x.data);
+    if (v.adds) args.pointer(residual.data);
+    if (v.has_weight) args.pointer(weight.data);
+    args.real(eps);
+    args.real(weight_offset);
+    const int64_t grid = pass_lines(args, nest, v.form, *machine, capacity);
+    return launch(kernel, grid, args, stream);
+  });
+}
+
+}  // namespace
+
+npuStatus rms_norm(const Tensor& y, const Tensor& x, const Tensor& weight, double eps,
+                   double weight_offset, npuStream stream) {
+  return run(y, {}, x, weight, eps, weight_offset, stream);
+}
+
+npuStatus fused_add_rms_norm(const Tensor& y, const Tensor& residual, const Tensor& x,
+                             const Tensor& weight, double eps, double weight_offset,
+                             npuStream stream) {
+  if (!residual.defined() && x.numel() > 0) {
+    return sdk::fail(NPU_ERROR_INVALID_VALUE, "fused_add_rms_norm: the residual is missing");
+  }
+  return run(y, residual, x, weight, eps, weight_offset, stream);
+}
+
+}  // namespace npu::kernels
