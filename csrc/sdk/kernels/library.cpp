@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "csrc/sdk/kernels/library_programs.h"
+#include "csrc/sdk/kernels/matmul.h"
 #include "csrc/sdk/runtime/status.h"
 #include "sim/isa/text.h"
 
@@ -15,9 +16,18 @@ struct Entry {
   sim::Program (*build)(const sim::Machine&);
 };
 
+sim::Program library_gemm(const sim::Machine& machine) {
+  constexpr int64_t kSide = 4096;
+  MatmulForm form;
+  form.type = form.out_type = DType::bf16;
+  const MatmulProblem problem = form.problem(1, kSide, kSide, kSide);
+  return build_matmul(machine, form, choose_matmul_tiling(machine, problem));
+}
+
 // By name.
 constexpr Entry kEntries[] = {
     {{"flash_attention", "dense attention with masks, causal, bf16"}, library_flash_attention},
+    {{"gemm", "matrix product of two row-major bf16 matrices of 4096 x 4096"}, library_gemm},
     {{"paged_attention", "attention over a paged KV cache, causal, bf16"}, library_paged_attention},
     {{"reshape_and_cache", "writes keys and values to their slots of a paged KV cache"},
      library_reshape_and_cache},

@@ -1,4 +1,5 @@
-// A representative program of each kernel, for tools that show them: the usual dtype and form.
+// A representative program of each kernel, for tools that show them: the usual dtype and form. The
+// kernel's file defines it, library.cpp lists it.
 #pragma once
 
 #include "sim/arch/machine.h"
