@@ -89,7 +89,7 @@ TEST(FlashAttention, LongRowsOverManyKeyTiles) {
 
 TEST(FlashAttention, CausalWithUnequalLengths) {
   for (const auto& [queries, keys] : std::vector<std::pair<int64_t, int64_t>>{
-           {1, 1}, {64, 64}, {65, 65}, {17, 100}, {100, 17}, {1, 513}, {130, 131}}) {
+           {1, 1}, {2, 40}, {64, 64}, {65, 65}, {17, 100}, {100, 17}, {1, 513}, {130, 131}}) {
     SCOPED_TRACE(std::to_string(queries) + " x " + std::to_string(keys));
     AttentionCase c = shaped(1, 4, 2, queries, keys, 16);
     c.options.causal = true;
