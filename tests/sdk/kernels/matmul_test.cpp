@@ -1,0 +1,283 @@
+#include "csrc/sdk/kernels/matmul.h"
+
+#include <gtest/gtest.h>
+
+#include <numbers>
+#include <string>
+
+#include "npu/kernels/matmul.h"
+#include "tests/sdk/kernels/device_tensor.h"
+
+namespace npu::kernels::testing {
+namespace {
+
+using Layout = std::vector<int>;
+
+double activated(Activation activation, double x) {
+  switch (activation) {
+    case Activation::none:
+      return x;
+    case Activation::relu:
+      return std::max(x, 0.0);
+    case Activation::gelu:
+      return x / 2 * std::erfc(-x / std::numbers::sqrt2);
+    case Activation::gelu_tanh:
+      return x / 2 * (1 + std::tanh(std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
+    case Activation::silu:
+      return x / (1 + std::exp(-x));
+    case Activation::sigmoid:
+      return 1 / (1 + std::exp(-x));
+    case Activation::tanh:
+      return std::tanh(x);
+  }
+  return x;
+}
+
+struct Case {
+  npuDataType type = NPU_F32;
+  npuDataType out_type = NPU_F32;
+  int64_t batch = 1, m = 1, k = 1, n = 1;
+  Layout a_layout = {}, b_layout = {}, out_layout = {};
+  double alpha = 1, beta = 1;
+  std::vector<double> bias = {};  // [m, n], or empty
+  Activation activation = Activation::none;
+
+  double tolerance_of() const {
+    return std::max(tolerance(out_type), type == NPU_F64 ? 1e-12 : 3e-6 * std::sqrt(k + 1.0));
+  }
+  std::vector<double> solve(const std::vector<double>& a, const std::vector<double>& b) const {
+    std::vector<double> out;
+    for (int64_t g = 0; g < batch; ++g) {
+      for (int64_t i = 0; i < m; ++i) {
+        for (int64_t j = 0; j < n; ++j) {
+          double sum = 0;
+          for (int64_t l = 0; l < k; ++l) sum += a[(g * m + i) * k + l] * b[(g * k + l) * n + j];
+          double x = alpha * sum;
+          if (!bias.empty()) x += beta * bias[static_cast<size_t>(i * n + j)];
+          out.push_back(activated(activation, x));
+        }
+      }
+    }
+    return out;
+  }
+};
+
+void check(const Case& c, const MatmulEpilogue& epilogue = {}) {
+  SCOPED_TRACE(std::to_string(c.batch) + " x " + std::to_string(c.m) + "x" + std::to_string(c.k) +
+               "x" + std::to_string(c.n) + " dtype " + std::to_string(c.type));
+  const bool integer = c.type >= NPU_I64;
+  const double range = integer ? 5 : 1;
+  DeviceTensor a(c.type, {c.batch, c.m, c.k}, c.a_layout);
+  DeviceTensor b(c.type, {c.batch, c.k, c.n}, c.b_layout);
+  DeviceTensor out(c.out_type, {c.batch, c.m, c.n}, c.out_layout);
+  const auto a_values = random_values(c.type, a.numel(), integer ? 0 : -range, range, 1);
+  const auto b_values = random_values(c.type, b.numel(), integer ? 0 : -range, range, 2);
+  a.set(a_values);
+  b.set(b_values);
+  MatmulEpilogue full = epilogue;
+  full.alpha = c.alpha;
+  full.beta = c.beta;
+  full.activation = c.activation;
+  npuCounters before{}, after{};
+  NPU_ASSERT_OK(npuGetCounters(0, &before));
+  NPU_ASSERT_OK(matmul(out, a, b, full, stream()));
+  NPU_ASSERT_OK(npuGetCounters(0, &after));
+  expect_close(out.get_all(), c.solve(a_values, b_values), c.tolerance_of());
+  EXPECT_EQ(after.macs - before.macs, static_cast<uint64_t>(c.batch * c.m * c.k * c.n));
+  const int64_t compulsory = (a.numel() + b.numel()) * static_cast<int64_t>(element_size(c.type));
+  EXPECT_GE(after.dma_read_bytes - before.dma_read_bytes, static_cast<uint64_t>(compulsory));
+  EXPECT_EQ(after.dma_write_bytes - before.dma_write_bytes,
+            static_cast<uint64_t>(out.numel()) * element_size(c.out_type));
+}
+
+TEST(Matmul, TypesAndShapes) {
+  const std::vector<std::array<int64_t, 3>> shapes = {{1, 1, 1},    {1, 300, 5},  {3, 5, 7},
+                                                      {17, 64, 33}, {65, 130, 1}, {70, 33, 129}};
+  for (const npuDataType type : {NPU_F32, NPU_BF16, NPU_F16, NPU_F64, NPU_I64, NPU_I32, NPU_I8}) {
+    const npuDataType out_type = type == NPU_I8 ? NPU_I32 : type;
+    for (const auto& [m, k, n] : shapes) {
+      check({.type = type, .out_type = out_type, .m = m, .k = k, .n = n});
+    }
+  }
+  check({.type = NPU_BF16, .out_type = NPU_F32, .m = 20, .k = 40, .n = 60});
+}
+
+TEST(Matmul, LayoutsAndBatches) {
+  const Layout rows = {0, 1, 2};
+  const Layout columns = {0, 2, 1};
+  for (const npuDataType type : {NPU_F32, NPU_BF16}) {
+    for (const Layout& a : {rows, columns}) {
+      for (const Layout& b : {rows, columns}) {
+        for (const Layout& out : {rows, columns}) {
+          check({.type = type,
+                 .out_type = type,
+                 .batch = 3,
+                 .m = 19,
+                 .k = 37,
+                 .n = 23,
+                 .a_layout = a,
+                 .b_layout = b,
+                 .out_layout = out});
+        }
+      }
+    }
+  }
+}
+
+TEST(Matmul, EmptySumIsTheEpilogueOfZero) {
+  DeviceTensor out(NPU_F32, {2, 3});
+  DeviceTensor memory(NPU_F32, {1});
+  Tensor a = memory.view();
+  a.rank = 2;
+  a.sizes = {2, 0};
+  a.strides = {0, 1};
+  Tensor b = a;
+  b.sizes = {0, 3};
+  b.strides = {3, 1};
+  DeviceTensor bias(NPU_F32, {3});
+  bias.set({1, 2, 3});
+  MatmulEpilogue epilogue;
+  epilogue.bias = bias.broadcast(0, 2);
+  NPU_ASSERT_OK(matmul(out, a, b, epilogue, stream()));
+  expect_close(out.get_all(), {1, 2, 3, 1, 2, 3}, 0);
+  NPU_ASSERT_OK(matmul(out, a, b, {}, stream()));
+  expect_close(out.get_all(), {0, 0, 0, 0, 0, 0}, 0);
+}
+
+TEST(Matmul, BroadcastBatch) {
+  DeviceTensor a(NPU_F32, {4, 3, 5}), b(NPU_F32, {5, 2}), out(NPU_F32, {4, 3, 2});
+  const auto a_values = random_values(NPU_F32, 60, -1, 1, 1);
+  const auto b_values = random_values(NPU_F32, 10, -1, 1, 2);
+  a.set(a_values);
+  b.set(b_values);
+  NPU_ASSERT_OK(matmul(out, a, b.broadcast(0, 4), {}, stream()));
+  std::vector<double> repeated;
+  for (int i = 0; i < 4; ++i) repeated.insert(repeated.end(), b_values.begin(), b_values.end());
+  const Case c{.batch = 4, .m = 3, .k = 5, .n = 2};
+  expect_close(out.get_all(), c.solve(a_values, repeated), 1e-5);
+}
+
+TEST(Matmul, Epilogues) {
+  constexpr int64_t kM = 35;
+  constexpr int64_t kN = 41;
+  enum class Form { row, column, full };
+  for (const npuDataType type : {NPU_F32, NPU_BF16}) {
+    for (const npuDataType bias_type : {NPU_F32, NPU_BF16}) {
+      for (const Form form : {Form::row, Form::column, Form::full}) {
+        for (const Activation activation :
+             {Activation::none, Activation::relu, Activation::gelu, Activation::gelu_tanh,
+              Activation::silu, Activation::sigmoid, Activation::tanh}) {
+          const bool row = form == Form::row;
+          const bool column = form == Form::column;
+          DeviceTensor bias(bias_type, row      ? std::vector<int64_t>{kN}
+                                       : column ? std::vector<int64_t>{kM}
+                                                : std::vector<int64_t>{kM, kN});
+          const auto values = random_values(bias_type, bias.numel(), -1, 1, 3);
+          bias.set(values);
+          Case c{.type = type, .out_type = type, .m = kM, .k = 29, .n = kN};
+          c.alpha = activation == Activation::none ? 0.5 : 1;
+          c.beta = activation == Activation::none ? -2 : 1;
+          c.activation = activation;
+          for (int64_t i = 0; i < kM; ++i) {
+            for (int64_t j = 0; j < kN; ++j) {
+              c.bias.push_back(values[static_cast<size_t>(row ? j : column ? i : i * kN + j)]);
+            }
+          }
+          MatmulEpilogue epilogue;
+          const Tensor matrix = row      ? bias.broadcast(0, kM)
+                                : column ? bias.broadcast(1, kN)
+                                         : bias.view();
+          epilogue.bias = matrix;
+          epilogue.bias.rank = 3;
+          epilogue.bias.sizes = {1, kM, kN};
+          epilogue.bias.strides = {0, matrix.strides[0], matrix.strides[1]};
+          check(c, epilogue);
+        }
+      }
+    }
+  }
+}
+
+TEST(Matmul, BadArguments) {
+  DeviceTensor a(NPU_F32, {2, 3}), b(NPU_F32, {4, 5}), out(NPU_F32, {2, 5}),
+      other(NPU_BF16, {3, 5});
+  EXPECT_EQ(matmul(out, a, b, {}, stream()), NPU_ERROR_INVALID_VALUE);
+  EXPECT_NE(std::string(npuGetLastErrorString()).find("[1, 2, 3] @ [1, 4, 5]"), std::string::npos)
+      << npuGetLastErrorString();
+  EXPECT_EQ(matmul(out, a, other, {}, stream()), NPU_ERROR_INVALID_VALUE);
+  EXPECT_NE(std::string(npuGetLastErrorString()).find("f32 and bf16"), std::string::npos)
+      << npuGetLastErrorString();
+  DeviceTensor fitting(NPU_F32, {3, 5}), wrong(NPU_F32, {2, 6});
+  MatmulEpilogue epilogue;
+  epilogue.bias = wrong;
+  EXPECT_EQ(matmul(out, a, fitting, epilogue, stream()), NPU_ERROR_INVALID_VALUE);
+  Tensor fp8 = a.view();
+  fp8.dtype = NPU_F8E4M3;
+  EXPECT_EQ(matmul(out, fp8, fp8, {}, stream()), NPU_ERROR_UNIMPLEMENTED);
+}
+
+// ---- The choice of tiles ----
+
+TEST(MatmulTiling, ProgramsFitTheScratchpad) {
+  std::mt19937 engine(7);
+  const auto draw = [&](int64_t limit) {
+    return std::uniform_int_distribution<int64_t>(1, limit)(engine);
+  };
+  for (const char* preset : {"n1", "n1-edge"}) {
+    const sim::Machine machine = sim::load_machine(preset);
+    for (int i = 0; i < 60; ++i) {
+      MatmulForm form;
+      form.type = std::array{DType::f32, DType::bf16, DType::f64, DType::i64}[i % 4];
+      form.out_type = i % 8 < 4 ? form.type : DType::f32;
+      if (form.type == DType::i64) form.out_type = DType::i64;
+      form.bias = i % 3 == 0 ? MatmulForm::Bias::full : MatmulForm::Bias::none;
+      form.bias_type = form.type;
+      form.scaled = i % 2 == 0;
+      if (form.type != DType::i64) form.activation = Activation::gelu_tanh;
+      const auto problem = form.problem(draw(8), draw(5000), draw(5000), draw(5000));
+      const MatmulTiling tiling = choose_matmul_tiling(machine, problem);
+      ASSERT_GT(tiling.m * tiling.n * tiling.k, 0) << preset << " has no tiling";
+      const sim::Program program = build_matmul(machine, form, tiling);
+      EXPECT_LE(program.scratchpad_bytes, machine.scratchpad_bytes());
+    }
+  }
+}
+
+KernelTime timed(int64_t m, int64_t k, int64_t n, std::vector<const char*> overrides = {}) {
+  KernelTime time;
+  NPU_EXPECT_OK(time_matmul(m, k, n, NPU_BF16, "n1", overrides, &time));
+  return time;
+}
+
+TEST(MatmulTime, FollowsTheMachineFile) {
+  const KernelTime decode = timed(64, 4096, 14336);
+  EXPECT_EQ(decode.cycles, timed(64, 4096, 14336).cycles);
+  EXPECT_DOUBLE_EQ(decode.ns, decode.device_ns + 2000);
+  EXPECT_EQ(decode.counters.macs, 64ull * 4096 * 14336);
+  EXPECT_GT(decode.counters.padded_macs, 0u);
+  EXPECT_GE(decode.counters.dma_read_bytes, 2ull * (64 * 4096 + 4096 * 14336));
+  EXPECT_EQ(decode.counters.dma_write_bytes, 2ull * 64 * 14336);
+
+  const double slowdown =
+      timed(64, 4096, 14336, {"hbm.bandwidth_gbps=x0.5"}).device_ns / decode.device_ns;
+  EXPECT_GE(slowdown, 1.8);
+  EXPECT_LE(slowdown, 2.1);
+
+  const KernelTime cube = timed(4096, 4096, 4096);
+  EXPECT_LT(timed(4096, 4096, 4096, {"matrix.rows=256", "matrix.cols=256"}).device_ns,
+            cube.device_ns);
+  EXPECT_GT(cube.matrix_utilization, 0.85);
+  EXPECT_LE(cube.matrix_utilization, 1);
+}
+
+TEST(MatmulTime, BadArguments) {
+  KernelTime time;
+  EXPECT_EQ(time_matmul(0, 1, 1, NPU_BF16, "n1", {}, &time), NPU_ERROR_INVALID_VALUE);
+  EXPECT_EQ(time_matmul(1, 1, 1, NPU_BF16, "n2", {}, &time), NPU_ERROR_MACHINE_FILE);
+  const std::array<const char*, 1> unknown = {"hbm.speed=3"};
+  EXPECT_EQ(time_matmul(1, 1, 1, NPU_BF16, "n1", unknown, &time), NPU_ERROR_MACHINE_FILE);
+  EXPECT_EQ(time_matmul(1, 1, 1, NPU_F8E4M3, "n1", {}, &time), NPU_ERROR_UNIMPLEMENTED);
+}
+
+}  // namespace
+}  // namespace npu::kernels::testing
