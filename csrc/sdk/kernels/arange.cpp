@@ -1,4 +1,5 @@
 // dst[i] = start + i * step: the logical index is a second tensor of the walk that lies nowhere.
+#include "csrc/sdk/kernels/library_programs.h"
 #include "csrc/sdk/kernels/tile_walk.h"
 #include "csrc/sdk/runtime/status.h"
 #include "npu/kernels/elementwise.h"
@@ -38,6 +39,10 @@ sim::Program build_arange(const sim::Machine& machine, DType dtype, int dims) {
 }
 
 }  // namespace
+
+sim::Program library_arange(const sim::Machine& machine) {
+  return build_arange(machine, DType::f32, 0);
+}
 
 npuStatus arange(const Tensor& dst, Scalar start, Scalar step, npuStream stream) {
   return sdk::guarded([&]() -> npuStatus {

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "csrc/sdk/builder/builder.h"
+#include "csrc/sdk/kernels/library_programs.h"
 #include "csrc/sdk/kernels/line_walk.h"
 #include "csrc/sdk/kernels/reduction.h"
 #include "csrc/sdk/kernels/workspace.h"
@@ -214,6 +215,14 @@ npuStatus check(const Tensor& result, std::string_view operand, const Tensor& in
 }
 
 }  // namespace
+
+sim::Program library_argmax(const sim::Machine& machine) {
+  constexpr uint32_t kLeftOut = 1U << kValues | 1U << kPlaces;
+  return build_arg_reduce(machine,
+                          {.in = DType::f32,
+                           .values = DType::f32,
+                           .form = {.whole = false, .kept_dims = 1, .left_out = kLeftOut}});
+}
 
 npuStatus arg_reduce(bool largest, const Tensor& values, const Tensor& indices, const Tensor& in,
                      int dim, npuStream stream) {

@@ -14,6 +14,7 @@
 #include "csrc/sdk/builder/builder.h"
 #include "csrc/sdk/kernels/elementwise_table.h"
 #include "csrc/sdk/kernels/iteration.h"
+#include "csrc/sdk/kernels/library_programs.h"
 #include "csrc/sdk/kernels/tile_walk.h"
 #include "csrc/sdk/runtime/kernel_cache.h"
 #include "csrc/sdk/runtime/status.h"
@@ -291,6 +292,14 @@ npuStatus launch_variant(const Variant& v, const Iteration& nest, const Tensor& 
 }
 
 }  // namespace
+
+sim::Program library_elementwise(const ElementwiseOp& op, const sim::Machine& machine) {
+  const DType type = op.domain == ElementwiseOp::Domain::integers ? DType::i64 : DType::f32;
+  Variant v{.op = &op, .out = type, .compute = type};
+  v.in.fill(type);
+  if (op.domain == ElementwiseOp::Domain::predicate) v.out = DType::b8;
+  return ProgramWriter(v, machine).write();
+}
 
 npuStatus elementwise(const ElementwiseOp* op, TensorSpan outputs, TensorSpan inputs,
                       ScalarSpan scalars, npuStream stream) {

@@ -1,6 +1,7 @@
 // Fills are DMA alone: each program fills one part of the outermost dimension that a DMA reaches.
 #include <algorithm>
 
+#include "csrc/sdk/kernels/library_programs.h"
 #include "csrc/sdk/kernels/tile_walk.h"
 #include "csrc/sdk/runtime/status.h"
 #include "npu/kernels/elementwise.h"
@@ -26,6 +27,10 @@ sim::Program build_fill(const sim::Machine& machine, DType dtype, int dims) {
 }
 
 }  // namespace
+
+sim::Program library_fill(const sim::Machine& machine) {
+  return build_fill(machine, DType::f32, 0);
+}
 
 npuStatus fill(const Tensor& dst, Scalar value, npuStream stream) {
   return sdk::guarded([&]() -> npuStatus {

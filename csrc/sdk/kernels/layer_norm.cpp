@@ -2,6 +2,7 @@
 #include <array>
 
 #include "csrc/sdk/builder/builder.h"
+#include "csrc/sdk/kernels/library_programs.h"
 #include "csrc/sdk/kernels/line_walk.h"
 #include "csrc/sdk/runtime/status.h"
 #include "npu/kernels/reduce.h"
@@ -167,6 +168,17 @@ Tensor as_column(const Tensor& vector) {
 }
 
 }  // namespace
+
+sim::Program library_layer_norm(const sim::Machine& machine) {
+  return build_layer_norm(machine, {.y = DType::bf16,
+                                    .x = DType::bf16,
+                                    .statistics = DType::f32,
+                                    .weight = DType::bf16,
+                                    .bias = DType::bf16,
+                                    .has_weight = true,
+                                    .has_bias = true,
+                                    .form = {.kept_dims = 1}});
+}
 
 npuStatus layer_norm(const Tensor& y, const Tensor& mean, const Tensor& rstd, const Tensor& x,
                      const Tensor& weight, const Tensor& bias, double eps, npuStream stream) {

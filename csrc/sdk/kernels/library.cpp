@@ -2,6 +2,7 @@
 #include "npu/kernels/library.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "csrc/sdk/kernels/library_programs.h"
 #include "csrc/sdk/kernels/matmul.h"
@@ -16,6 +17,9 @@ struct Entry {
   sim::Program (*build)(const sim::Machine&);
 };
 
+constexpr std::string_view kElementwiseSummary = "element-wise, contiguous f32 (or i64) tensors";
+constexpr std::string_view kReductionSummary = "reduction of rows, f32";
+
 sim::Program library_gemm(const sim::Machine& machine) {
   constexpr int64_t kSide = 4096;
   MatmulForm form;
@@ -24,26 +28,50 @@ sim::Program library_gemm(const sim::Machine& machine) {
   return build_matmul(machine, form, choose_matmul_tiling(machine, problem));
 }
 
-// By name.
 constexpr Entry kEntries[] = {
+    {{"arange", "start + i * step, f32"}, library_arange},
+    {{"argmax", "place of the largest element of long rows, f32"}, library_argmax},
+    {{"fill", "one value throughout contiguous memory, f32"}, library_fill},
     {{"flash_attention", "dense attention with masks, causal, bf16"}, library_flash_attention},
+    {{"fused_add_rms_norm", "adds to the residual stream, then RMSNorm with weight, bf16"},
+     library_fused_add_rms_norm},
     {{"gemm", "matrix product of two row-major bf16 matrices of 4096 x 4096"}, library_gemm},
+    {{"layer_norm", "LayerNorm with weight, bias and statistics, bf16"}, library_layer_norm},
+    {{"log_softmax", "log_softmax of rows, bf16"}, library_log_softmax},
     {{"paged_attention", "attention over a paged KV cache, causal, bf16"}, library_paged_attention},
     {{"reshape_and_cache", "writes keys and values to their slots of a paged KV cache"},
      library_reshape_and_cache},
+    {{"rms_norm", "RMSNorm with weight, bf16"}, library_rms_norm},
     {{"rotary_embedding", "rotates queries and keys by their positions, in place"},
      library_rotary_embedding},
+    {{"scan", "cumulative sum along long rows, f32"}, library_scan},
     {{"silu_and_mul", "silu(x[:, :d]) * x[:, d:], as gated feed-forward layers need it"},
      library_gated_activation},
+    {{"softmax", "softmax of rows, bf16"}, library_softmax},
+    {{"softmax_backward", "gradient of softmax from its result, bf16"}, library_softmax_backward},
+    {{"tril", "lower triangles of matrices, f32"}, library_tril},
     {{"varlen_attention", "attention over packed sequences of different lengths, causal, bf16"},
      library_varlen_attention},
 };
+
+// The program of a name; throws MachineError for a broken machine file, nothing for unknown names.
+std::optional<sim::Program> build(std::string_view name, const sim::Machine& machine) {
+  const auto* entry = std::ranges::find(kEntries, name, [](const Entry& e) { return e.info.name; });
+  if (entry != std::end(kEntries)) return entry->build(machine);
+  if (const ElementwiseOp* op = find_elementwise(name)) return library_elementwise(*op, machine);
+  const auto reductions = library_reductions();
+  if (std::ranges::find(reductions, name) == reductions.end()) return std::nullopt;
+  return library_reduction(name, machine);
+}
 
 }  // namespace
 
 std::vector<KernelInfo> library_kernels() {
   std::vector<KernelInfo> list;
   for (const Entry& entry : kEntries) list.push_back(entry.info);
+  for (std::string_view name : elementwise_names()) list.push_back({name, kElementwiseSummary});
+  for (std::string_view name : library_reductions()) list.push_back({name, kReductionSummary});
+  std::ranges::sort(list, {}, &KernelInfo::name);
   return list;
 }
 
@@ -52,12 +80,9 @@ npuStatus library_kernel_text(std::string_view name, const char* machine, std::s
     if (machine == nullptr || text == nullptr) {
       return sdk::fail(NPU_ERROR_INVALID_VALUE, "library_kernel_text: no machine or no text");
     }
-    const auto* entry =
-        std::ranges::find(kEntries, name, [](const Entry& e) { return e.info.name; });
-    if (entry == std::end(kEntries)) {
-      return sdk::failf(NPU_ERROR_NOT_FOUND, "the library has no kernel '{}'", name);
-    }
-    *text = sim::disassemble(entry->build(sim::load_machine(machine)));
+    const auto program = build(name, sim::load_machine(machine));
+    if (!program) return sdk::failf(NPU_ERROR_NOT_FOUND, "the library has no kernel '{}'", name);
+    *text = sim::disassemble(*program);
     return NPU_SUCCESS;
   });
 }

@@ -2,6 +2,10 @@
 // kernel's file defines it, library.cpp lists it.
 #pragma once
 
+#include <string_view>
+#include <vector>
+
+#include "npu/kernels/elementwise.h"
 #include "sim/arch/machine.h"
 #include "sim/isa/program.h"
 
@@ -13,5 +17,21 @@ sim::Program library_paged_attention(const sim::Machine& machine);
 sim::Program library_reshape_and_cache(const sim::Machine& machine);
 sim::Program library_rotary_embedding(const sim::Machine& machine);
 sim::Program library_gated_activation(const sim::Machine& machine);
+sim::Program library_softmax(const sim::Machine& machine);
+sim::Program library_log_softmax(const sim::Machine& machine);
+sim::Program library_softmax_backward(const sim::Machine& machine);
+sim::Program library_rms_norm(const sim::Machine& machine);
+sim::Program library_fused_add_rms_norm(const sim::Machine& machine);
+sim::Program library_layer_norm(const sim::Machine& machine);
+sim::Program library_scan(const sim::Machine& machine);
+sim::Program library_argmax(const sim::Machine& machine);
+sim::Program library_fill(const sim::Machine& machine);
+sim::Program library_arange(const sim::Machine& machine);
+sim::Program library_tril(const sim::Machine& machine);
+
+// Families with a program for each name of a table.
+sim::Program library_elementwise(const ElementwiseOp& op, const sim::Machine& machine);
+std::vector<std::string_view> library_reductions();
+sim::Program library_reduction(std::string_view name, const sim::Machine& machine);
 
 }  // namespace npu::kernels

@@ -14,6 +14,7 @@
 
 #include "csrc/sdk/builder/builder.h"
 #include "csrc/sdk/kernels/formula.h"
+#include "csrc/sdk/kernels/library_programs.h"
 #include "csrc/sdk/kernels/reduction.h"
 #include "csrc/sdk/kernels/tile_walk.h"
 #include "csrc/sdk/kernels/workspace.h"
@@ -408,6 +409,21 @@ void split_dimensions(const Tensor& out, const Tensor& in, uint32_t reduced, Sta
 }
 
 }  // namespace
+
+std::vector<std::string_view> library_reductions() {
+  std::vector<std::string_view> names;
+  for (const Recipe& recipe : kRecipes) names.push_back(recipe.name);
+  return names;
+}
+
+sim::Program library_reduction(std::string_view name, const sim::Machine& machine) {
+  Variant v;
+  v.recipe = std::find_if(std::begin(kRecipes), std::end(kRecipes),
+                          [&](const Recipe& recipe) { return recipe.name == name; });
+  if (v.recipe->counts) v.accumulate = v.out = DType::i64;
+  v.kept_dims = v.reduced_dims = 1;
+  return build_reduce(v, machine);
+}
 
 npuStatus reduce(Reduction op, const Tensor& out, const Tensor& in, uint32_t reduced, Scalar scalar,
                  npuStream stream) {

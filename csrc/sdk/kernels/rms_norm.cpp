@@ -2,6 +2,7 @@
 #include <array>
 
 #include "csrc/sdk/builder/builder.h"
+#include "csrc/sdk/kernels/library_programs.h"
 #include "csrc/sdk/kernels/line_walk.h"
 #include "csrc/sdk/runtime/status.h"
 #include "npu/kernels/reduce.h"
@@ -168,7 +169,23 @@ npuStatus run(const Tensor& y, const Tensor& residual, const Tensor& x, const Te
   });
 }
 
+constexpr Variant kTypical = {.y = DType::bf16,
+                              .x = DType::bf16,
+                              .residual = DType::bf16,
+                              .weight = DType::bf16,
+                              .has_weight = true,
+                              .form = {.kept_dims = 1}};
+
 }  // namespace
+
+sim::Program library_rms_norm(const sim::Machine& machine) {
+  return build_rms_norm(machine, kTypical);
+}
+sim::Program library_fused_add_rms_norm(const sim::Machine& machine) {
+  Variant v = kTypical;
+  v.adds = true;
+  return build_rms_norm(machine, v);
+}
 
 npuStatus rms_norm(const Tensor& y, const Tensor& x, const Tensor& weight, double eps,
                    double weight_offset, npuStream stream) {

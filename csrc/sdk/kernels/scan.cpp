@@ -7,6 +7,7 @@
 
 #include "csrc/sdk/builder/builder.h"
 #include "csrc/sdk/kernels/formula.h"
+#include "csrc/sdk/kernels/library_programs.h"
 #include "csrc/sdk/kernels/line_walk.h"
 #include "csrc/sdk/kernels/reduction.h"
 #include "csrc/sdk/runtime/status.h"
@@ -217,6 +218,15 @@ class ScanWriter {
 };
 
 }  // namespace
+
+sim::Program library_scan(const sim::Machine& machine) {
+  const Variant v{.op = Scan::sum,
+                  .in = DType::f32,
+                  .out = DType::f32,
+                  .compute = DType::f32,
+                  .form = {.whole = false, .kept_dims = 1, .left_out = 1U << kIndices}};
+  return ScanWriter(v, machine).write();
+}
 
 npuStatus scan(Scan op, const Tensor& out, const Tensor& indices, const Tensor& in, int dim,
                npuStream stream) {

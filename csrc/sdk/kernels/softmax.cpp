@@ -2,6 +2,7 @@
 #include <array>
 
 #include "csrc/sdk/builder/builder.h"
+#include "csrc/sdk/kernels/library_programs.h"
 #include "csrc/sdk/kernels/line_walk.h"
 #include "csrc/sdk/runtime/status.h"
 #include "npu/kernels/reduce.h"
@@ -177,7 +178,21 @@ npuStatus run(std::string_view name, Build build, std::span<const Tensor* const>
   });
 }
 
+constexpr Types kTypical = {DType::bf16, {DType::bf16, DType::bf16}, 1};
+
 }  // namespace
+
+sim::Program library_softmax(const sim::Machine& machine) {
+  return build_softmax(machine, kTypical, {.kept_dims = 1}, false);
+}
+sim::Program library_log_softmax(const sim::Machine& machine) {
+  return build_softmax(machine, kTypical, {.kept_dims = 1}, true);
+}
+sim::Program library_softmax_backward(const sim::Machine& machine) {
+  Types types = kTypical;
+  types.inputs = 2;
+  return build_backward(machine, types, {.kept_dims = 1}, false);
+}
 
 npuStatus softmax(const Tensor& out, const Tensor& in, int dim, bool log, npuStream stream) {
   const Tensor* const inputs[] = {&in};

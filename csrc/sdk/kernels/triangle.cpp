@@ -1,7 +1,6 @@
 // Keeps a triangle of each matrix. Which diagonal an element lies on, column - row, is a third
 // tensor of the walk that lies nowhere.
-#include <limits>
-
+#include "csrc/sdk/kernels/library_programs.h"
 #include "csrc/sdk/kernels/tile_walk.h"
 #include "csrc/sdk/runtime/status.h"
 #include "npu/kernels/elementwise.h"
@@ -43,6 +42,10 @@ sim::Program build_triangle(const sim::Machine& machine, DType dst_type, DType s
 }
 
 }  // namespace
+
+sim::Program library_tril(const sim::Machine& machine) {
+  return build_triangle(machine, DType::f32, DType::f32, 2, true);
+}
 
 npuStatus triangle(const Tensor& dst, const Tensor& src, int64_t diagonal, bool lower,
                    npuStream stream) {
