@@ -1,10 +1,12 @@
 // Reading and writing at indices.
 #include <ATen/Dispatch.h>
+#include <ATen/ExpandUtils.h>
 #include <ATen/WrapDimUtils.h>
 #include <ATen/native/IndexKernel.h>
 #include <ATen/native/ReductionType.h>
 #include <ATen/native/Resize.h>
 #include <ATen/native/TensorAdvancedIndexing.h>
+#include <ATen/native/TensorAdvancedIndexingUtils.h>
 #include <ATen/ops/_index_put_impl_native.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
@@ -77,6 +79,21 @@ void index_put_kernel(TensorIterator& iterator, IntArrayRef lengths, IntArrayRef
   NPU_CHECK(kernels::index_put(iterator_operand(iterator, 0), iterator_operand(iterator, 1),
                                indexed.indices, indexed.lengths, indexed.strides, accumulate,
                                current_stream(iterator.device(0).index())));
+}
+
+// PyTorch takes this way for sums on devices. Nothing needs sorting: additions commit in order.
+void index_put_sum(Tensor& self, const OptionalTensors& indices, const Tensor& value,
+                   bool accumulate, bool /*unsafe*/) {
+  const auto info = at::native::make_info(self, at::IOptTensorListRef(indices));
+  TORCH_CHECK(at::is_expandable_to(value.sizes(), info.src.sizes()),
+              "shape mismatch: value tensor of shape ", value.sizes(),
+              " cannot be broadcast to indexing result of shape ", info.src.sizes());
+  at::TensorIteratorConfig config;
+  config.set_check_mem_overlap(false).resize_outputs(false).check_all_same_dtype(false);
+  config.add_output(info.src).add_const_input(value);
+  for (const Tensor& index : info.indices) config.add_const_input(index);
+  TensorIterator iterator = config.build();
+  index_put_kernel(iterator, info.indexed_sizes, info.indexed_strides, accumulate);
 }
 
 Tensor index(const Tensor& self, const OptionalTensors& indices) {
@@ -321,6 +338,7 @@ using npu::kernels::Accumulate;
 
 REGISTER_PRIVATEUSE1_DISPATCH(index_stub, &npu::backend::index_kernel)
 REGISTER_PRIVATEUSE1_DISPATCH(index_put_stub, &npu::backend::index_put_kernel)
+REGISTER_PRIVATEUSE1_DISPATCH(index_put_with_sort_stub, &npu::backend::index_put_sum)
 REGISTER_PRIVATEUSE1_DISPATCH(index_fill_stub, &npu::backend::index_fill_kernel)
 REGISTER_PRIVATEUSE1_DISPATCH(take_stub, &npu::backend::take_kernel)
 REGISTER_PRIVATEUSE1_DISPATCH(put_stub, &npu::backend::put_kernel)

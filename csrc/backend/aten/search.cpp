@@ -207,7 +207,8 @@ Triple unique_slices(const Tensor& self, int64_t dim, bool sort, bool inverse, b
     order = at::arange(n, no_positions(self).options());
     for (int64_t c = columns.size(0) - 1; c >= 0; --c) {
       const Tensor keys = columns.select(0, c).index_select(0, order);
-      order = order.index_select(0, std::get<1>(at::sort(keys, /*stable=*/true)));
+      order =
+          order.index_select(0, std::get<1>(at::sort(keys, std::optional<bool>(true), 0, false)));
     }
     items = self.index_select(dim, order);
   }
@@ -301,6 +302,17 @@ bool equal(const Tensor& self, const Tensor& other) {
   return at::eq(self, other).all().item<bool>();
 }
 
+// The host waits: the device's own errors cannot carry a message.
+void assert_true(const Tensor& self, std::string_view message) {
+  TORCH_CHECK(self.numel() == 1, "Boolean value of Tensor with ", self.numel(),
+              " values is ambiguous");
+  TORCH_CHECK(self.item().toBool(), message);
+}
+
+void assert_async(const Tensor& self) {
+  assert_true(self, "Expected Tensor with single nonzero value, but got zero");
+}
+
 Tensor trace(const Tensor& self) {
   TORCH_CHECK(self.dim() == 2, "trace: expected a matrix, but got tensor with dim ", self.dim());
   return self.diagonal().sum();
@@ -330,6 +342,8 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
   impl<"histc.out", &histc_out>(m);
   impl<"equal", &equal>(m);
   impl<"trace", &trace>(m);
+  impl<"_assert_async", &assert_async>(m);
+  impl<"_assert_async.msg", &assert_true>(m);
 }
 
 }  // namespace
