@@ -1,8 +1,10 @@
 // The matrix-product family on the matrix engine.
 #include <ATen/ExpandUtils.h>
 #include <ATen/ops/_addmm_activation_meta.h>
+#include <ATen/ops/addmm.h>
 #include <ATen/ops/addmm_meta.h>
 #include <ATen/ops/addmv_meta.h>
+#include <ATen/ops/addr_native.h>
 #include <ATen/ops/baddbmm_meta.h>
 #include <ATen/ops/bmm_meta.h>
 #include <ATen/ops/empty.h>
@@ -124,7 +126,29 @@ Tensor dot(const Tensor& self, const Tensor& other) {
               other.device());
   Tensor result = at::empty({1, 1}, self.options());
   run_matmul(result, self.unsqueeze(0), other.unsqueeze(1));
-  return result.view({});
+  return result.view(at::IntArrayRef());
+}
+
+// beta * self + alpha * outer(x, y). In floating point it is rounded once, as a matrix product is;
+// PyTorch's composition of element-wise ops, for the other types, rounds three times.
+Tensor add_outer(const Tensor& self, const Tensor& x, const Tensor& y, const Scalar& beta,
+                 const Scalar& alpha) {
+  const auto dtype =
+      at::promote_types(self.scalar_type(), at::promote_types(x.scalar_type(), y.scalar_type()));
+  if (!at::isFloatingType(dtype) || x.dim() != 1 || y.dim() != 1) {
+    return at::native::math_addr(self, x, y, beta, alpha);
+  }
+  return at::addmm(self.to(dtype), x.to(dtype).unsqueeze(1), y.to(dtype).unsqueeze(0), beta, alpha);
+}
+
+Tensor& add_outer_out(const Tensor& self, const Tensor& x, const Tensor& y, const Scalar& beta,
+                      const Scalar& alpha, Tensor& out) {
+  const Tensor result = add_outer(self, x, y, beta, alpha);
+  TORCH_CHECK(at::canCast(result.scalar_type(), out.scalar_type()), "result type ",
+              result.scalar_type(), " can't be cast to the desired output type ",
+              out.scalar_type());
+  at::native::resize_output(out, result.sizes());
+  return out.copy_(result);
 }
 
 }  // namespace
@@ -138,6 +162,8 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
   product<Addmv, "addmv", "addmv.out">(m);
   impl<"dot", &dot>(m);
   impl<"vdot", &dot>(m);
+  impl<"addr", &add_outer>(m);
+  impl<"addr.out", &add_outer_out>(m);
 }
 
 }  // namespace npu::backend
