@@ -3,10 +3,10 @@
 #include <ATen/ExpandUtils.h>
 #include <ATen/WrapDimUtils.h>
 #include <ATen/native/IndexKernel.h>
+#include <ATen/native/IndexingUtils.h>
 #include <ATen/native/ReductionType.h>
 #include <ATen/native/Resize.h>
 #include <ATen/native/TensorAdvancedIndexing.h>
-#include <ATen/native/TensorAdvancedIndexingUtils.h>
 #include <ATen/ops/_index_put_impl_native.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
@@ -81,19 +81,58 @@ void index_put_kernel(TensorIterator& iterator, IntArrayRef lengths, IntArrayRef
                                current_stream(iterator.device(0).index())));
 }
 
+// Indices of one shape, one for each dimension of `self` that is indexed; those dimensions stand
+// next to each other.
+std::pair<Tensor, std::vector<Tensor>> adjacent_indices(const Tensor& self,
+                                                        const OptionalTensors& given) {
+  auto indices = at::expand_outplace(
+      at::native::expandTensors(self, at::IOptTensorListRef(given), /*ensure_same_device=*/true));
+  indices.resize(static_cast<size_t>(self.dim()));
+  if (at::native::hasContiguousSubspace(indices)) return {self, indices};
+  auto [front, moved] = at::native::transposeToFront(self, indices);
+  return {front, moved};
+}
+
 // PyTorch takes this way for sums on devices. Nothing needs sorting: additions commit in order.
-void index_put_sum(Tensor& self, const OptionalTensors& indices, const Tensor& value,
-                   bool accumulate, bool /*unsafe*/) {
-  const auto info = at::native::make_info(self, at::IOptTensorListRef(indices));
-  TORCH_CHECK(at::is_expandable_to(value.sizes(), info.src.sizes()),
-              "shape mismatch: value tensor of shape ", value.sizes(),
-              " cannot be broadcast to indexing result of shape ", info.src.sizes());
-  at::TensorIteratorConfig config;
-  config.set_check_mem_overlap(false).resize_outputs(false).check_all_same_dtype(false);
-  config.add_output(info.src).add_const_input(value);
-  for (const Tensor& index : info.indices) config.add_const_input(index);
-  TensorIterator iterator = config.build();
-  index_put_kernel(iterator, info.indexed_sizes, info.indexed_strides, accumulate);
+void index_put_sum(Tensor& self, const OptionalTensors& given, const Tensor& value, bool accumulate,
+                   bool /*unsafe*/) {
+  const auto [target, indices] = adjacent_indices(self, given);
+  // The result's dimensions: those before the indexed ones, those of the indices, those after.
+  std::vector<int64_t> sizes, strides;
+  Indexed indexed;
+  Tensor shape;
+  int64_t before = 0;
+  for (int64_t d = 0; d < target.dim(); ++d) {
+    const Tensor& index = indices[static_cast<size_t>(d)];
+    if (!index.defined()) {
+      sizes.push_back(target.size(d));
+      strides.push_back(target.stride(d));
+      continue;
+    }
+    if (!shape.defined()) {
+      shape = index;
+      before = static_cast<int64_t>(sizes.size());
+      sizes.insert(sizes.end(), index.sizes().begin(), index.sizes().end());
+      strides.insert(strides.end(), static_cast<size_t>(index.dim()), 0);
+    }
+    indexed.lengths.push_back(target.size(d));
+    indexed.strides.push_back(target.stride(d));
+  }
+  TORCH_CHECK(at::is_expandable_to(value.sizes(), sizes), "shape mismatch: value tensor of shape ",
+              value.sizes(), " cannot be broadcast to indexing result of shape ",
+              IntArrayRef(sizes));
+  std::vector<Tensor> alive;
+  for (const Tensor& index : indices) {
+    if (!index.defined()) continue;
+    auto spread_sizes = std::vector<int64_t>(sizes.size(), 1);
+    std::copy(index.sizes().begin(), index.sizes().end(), spread_sizes.begin() + before);
+    alive.push_back(index.to(at::kLong).reshape(spread_sizes).expand(sizes));
+    indexed.indices.push_back(to_kernel(alive.back()));
+  }
+  const Tensor view = target.as_strided(sizes, strides);
+  if (view.numel() == 0) return;
+  NPU_CHECK(kernels::index_put(to_kernel(view), to_kernel(value.expand(sizes)), indexed.indices,
+                               indexed.lengths, indexed.strides, accumulate, stream_of(self)));
 }
 
 Tensor index(const Tensor& self, const OptionalTensors& indices) {
