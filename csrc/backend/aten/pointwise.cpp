@@ -170,6 +170,8 @@ REGISTER_PRIVATEUSE1_DISPATCH(logical_xor_stub, Entry<"logical_xor">())
 REGISTER_PRIVATEUSE1_DISPATCH(where_kernel, Entry<"where">())
 REGISTER_PRIVATEUSE1_DISPATCH(clamp_stub, Entry<"clamp">())
 REGISTER_PRIVATEUSE1_DISPATCH(clamp_scalar_stub, InputEntry<"clamp">())
+REGISTER_PRIVATEUSE1_DISPATCH(maximum_stub, Entry<"maximum">())  // clamp with one tensor bound
+REGISTER_PRIVATEUSE1_DISPATCH(minimum_stub, Entry<"minimum">())
 REGISTER_PRIVATEUSE1_DISPATCH(clamp_min_scalar_stub, InputEntry<"maximum">())
 REGISTER_PRIVATEUSE1_DISPATCH(clamp_max_scalar_stub, InputEntry<"minimum">())
 REGISTER_PRIVATEUSE1_DISPATCH(div_floor_stub, Entry<"div_floor">())

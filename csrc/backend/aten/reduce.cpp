@@ -34,11 +34,11 @@ using at::Tensor;
 using at::TensorIterator;
 using kernels::Reduction;
 
-// A reducing iterator's output has stride 0 in the dimensions that go.
+// Fills one output of a reducing iterator, whose outputs have stride 0 in the dimensions that go.
 void run_reduction(at::TensorIteratorBase& iterator, Reduction reduction,
-                   kernels::Scalar scalar = {}) {
-  kernels::Tensor out = iterator_operand(iterator, 0);
-  const kernels::Tensor in = iterator_operand(iterator, 1);
+                   kernels::Scalar scalar = {}, int output = 0) {
+  kernels::Tensor out = iterator_operand(iterator, output);
+  const kernels::Tensor in = iterator_operand(iterator, iterator.noutputs());
   uint32_t reduced = 0;
   for (int d = 0; d < in.rank; ++d) {
     if (out.strides[d] == 0 && in.sizes[d] != 1) {
@@ -55,8 +55,10 @@ void reduce_stub(TensorIterator& iterator) {
   run_reduction(iterator, reduction);
 }
 
+// var_mean and std_mean ask for the mean as a second output.
 void std_var(TensorIterator& iterator, double correction, bool take_sqrt) {
   run_reduction(iterator, take_sqrt ? Reduction::std : Reduction::var, correction);
+  if (iterator.noutputs() > 1) run_reduction(iterator, Reduction::mean, {}, 1);
 }
 
 void vector_norm(TensorIterator& iterator, const Scalar& order) {
