@@ -32,6 +32,26 @@ Expr binary(Formula& f) {
   return Formula::binary(fn, f.in(0), f.in(1));
 }
 
+// The engine steps in its compute type. A 16-bit float takes a step of 5/8 to 5/4 of its last
+// place, which rounding makes a whole one.
+Expr nextafter(Formula& f) {
+  const Expr x = f.in(0);
+  const Expr y = f.in(1);
+  const DType type = f.input_type(0);
+  if (type != DType::bf16 && type != DType::f16) {
+    return Formula::binary(BinaryFn::nextafter, x, y);
+  }
+  const bool is_bf16 = type == DType::bf16;
+  const double last_place = is_bf16 ? 0x1p-8 : 0x1p-11;
+  const double smallest = is_bf16 ? 0x1p-133 : 0x1p-24;
+  const double largest = is_bf16 ? 0x1.fep127 : 65504;
+  const Expr step = max(abs(x) * (1.25 * last_place), 0.75 * smallest);
+  const Expr stepped = where(x < y, x + step, x - step);
+  const Expr from_infinity = Formula::binary(BinaryFn::copysign, largest, x);
+  const Expr finite = where(abs(x) == kInfinity, from_infinity, stepped);
+  return where(isnan(x) || isnan(y), x + y, where(x == y, y, finite));
+}
+
 Expr clamp(const Expr& x, const Expr& low, const Expr& high) {
   return Formula::ternary(TernaryFn::clamp, x, low, high);
 }
@@ -268,7 +288,8 @@ Expr leaky_relu(Formula& f) { return where(f.in(0) > 0, f.in(0), f.in(0) * f.sca
 
 Expr prelu(Formula& f) { return where(f.in(0) > 0, f.in(0), f.in(1) * f.in(0)); }
 
-Expr threshold(Formula& f) { return where(f.in(0) <= f.scalar(0), f.scalar(1), f.in(0)); }
+// As PyTorch's iterator has it, the argument comes twice.
+Expr threshold(Formula& f) { return where(f.in(0) <= f.scalar(0), f.scalar(1), f.in(1)); }
 
 Expr hardshrink(Formula& f) { return where(within(f.in(0), f.scalar(0)), 0, f.in(0)); }
 
@@ -311,7 +332,7 @@ constexpr ElementwiseOp kTable[] = {
     {"atan2",        2, 0, reals,    binary<BinaryFn::atan2>},
     {"hypot",        2, 0, reals,    binary<BinaryFn::hypot>},
     {"copysign",     2, 0, reals,    binary<BinaryFn::copysign>},
-    {"nextafter",    2, 0, reals,    binary<BinaryFn::nextafter>},
+    {"nextafter",    2, 0, reals,    nextafter},
     {"gcd",          2, 0, integers, binary<BinaryFn::gcd>},
     {"lcm",          2, 0, integers, lcm},
     {"xlogy",        2, 0, reals,    xlogy},
@@ -422,7 +443,7 @@ constexpr ElementwiseOp kTable[] = {
     {"softplus",     1, 2, reals,    softplus},
     {"mish",         1, 0, reals,    mish},
     {"log_sigmoid",  1, 0, reals,    log_sigmoid},
-    {"threshold",    1, 2, any,      threshold},
+    {"threshold",    2, 2, any,      threshold},
     {"hardshrink",   1, 1, reals,    hardshrink},
     {"softshrink",   1, 1, reals,    softshrink},
 

@@ -405,7 +405,6 @@ TEST(Elementwise, SpecialValues) {
   one("relu", {kNaN, kInf, -kInf}, {kNaN, kInf, 0});
   one("sign", {kNaN, -2, 0}, {0, -1, 0});
   one("hardtanh", {kNaN, kInf}, {kNaN, 1}, {-1.0, 1.0});
-  one("threshold", {kNaN, 0.5, 1}, {kNaN, 7, 1}, {0.5, 7.0});
   one("softshrink", {kNaN, kInf}, {kNaN, kInf}, {0.5});
   one("hardshrink", {kNaN, -kInf}, {kNaN, -kInf}, {0.5});
   one("nan_to_num", {kNaN, kInf, -kInf, 3}, {1, 2, -2, 3}, {1.0, 2.0, -2.0});
@@ -430,6 +429,35 @@ TEST(Elementwise, SpecialValues) {
   two("heaviside", {-1, 0, 2, kNaN}, {9, 9, 9, 9}, {0, 9, 1, 0});
   two("remainder", {7, -7, 7}, {3, 3, -3}, {1, 2, -2});
   two("eq", {kNaN, 1}, {kNaN, 1}, {0, 1});
+}
+
+TEST(Elementwise, ThresholdTakesTheOtherValueAbove) {
+  DeviceTensor x(NPU_F32, {3}), other(NPU_F32, {3}), out(NPU_F32, {3});
+  x.set({kNaN, 0.5, 1});
+  other.set({kNaN, 3, 4});
+  NPU_ASSERT_OK(run("threshold", out, {x, other}, {0.5, 7.0}));
+  expect_close(out.get_all(), {kNaN, 7, 4}, 0);
+}
+
+TEST(Elementwise, NextAfterInEveryFloatingType) {
+  const Values x = {1, 1, 1.9921875, 2, 2, -1, 0, 0, 0x1p-14, kInf, -kInf, 3, kNaN};
+  const Values y = {2, 0, 9, 9, 0, 0, 1, -1, 0, 0, 0, 3, 1};
+  const auto check = [&](npuDataType type, double place, double smallest, double largest) {
+    const auto n = static_cast<int64_t>(x.size());
+    DeviceTensor a(type, {n}), b(type, {n}), c(type, {n});
+    a.set(x);
+    b.set(y);
+    NPU_ASSERT_OK(run("nextafter", c, {a, b}));
+    // `place` is the last place of 1.
+    const double below = type == NPU_F16 ? 0x1p-24 : 0x1p-15 * place;
+    expect_close(c.get_all(),
+                 {1 + place, 1 - place / 2, 1.9921875 + place, 2 + 2 * place, 2 - place,
+                  -1 + place / 2, smallest, -smallest, 0x1p-14 - below, largest, -largest, 3, kNaN},
+                 0);
+  };
+  check(NPU_F32, 0x1p-23, 0x1p-149, std::numeric_limits<float>::max());
+  check(NPU_BF16, 0x1p-7, 0x1p-133, 0x1.fep127);
+  check(NPU_F16, 0x1p-10, 0x1p-24, 65504);
 }
 
 TEST(Elementwise, FillsStridedMemory) {
