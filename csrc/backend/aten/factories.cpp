@@ -1,4 +1,5 @@
 // Tensors that follow from numbers alone: ranges, identities, triangles.
+#include <ATen/Dispatch.h>
 #include <ATen/native/RangeFactories.h>
 #include <ATen/native/Resize.h>
 #include <ATen/ops/arange_native.h>
@@ -37,13 +38,21 @@ void arange_kernel(TensorIterator& iterator, const Scalar& start, const Scalar& 
   run_arange(iterator.tensor(0), to_kernel(start), to_kernel(step));
 }
 
+// What an element of the type keeps of the number: ends of ranges are rounded before all else.
+double rounded(const Scalar& value, at::ScalarType type) {
+  return AT_DISPATCH_ALL_TYPES_AND2(at::kHalf, at::kBFloat16, type, "range",
+                                    [&] { return static_cast<double>(value.to<scalar_t>()); });
+}
+
 // Both ends are exact: the second half counts down from the end.
 void linspace_kernel(TensorIterator& iterator, const Scalar& start, const Scalar& end,
                      int64_t steps) {
   const Tensor out = iterator.tensor(0);
   if (!at::isFloatingType(out.scalar_type())) {
     // Integers truncate what has been computed in reals.
-    out.copy_(at::linspace(start, end, steps, out.options().dtype(at::kDouble)));
+    const auto type = out.scalar_type();
+    out.copy_(at::linspace(rounded(start, type), rounded(end, type), steps,
+                           out.options().dtype(at::kDouble)));
     return;
   }
   const double first = start.toDouble();
@@ -62,8 +71,10 @@ Tensor& logspace_out(const Scalar& start, const Scalar& end, int64_t steps, doub
                      Tensor& out) {
   TORCH_CHECK(steps >= 0, "number of steps must be non-negative");
   if (out.numel() != steps) out.resize_({steps});
-  const auto type = out.scalar_type() == at::kFloat ? at::kFloat : at::kDouble;
-  const Tensor exponents = at::linspace(start, end, steps, out.options().dtype(type));
+  if (steps == 1) return out.fill_(std::pow(base, start.toDouble()));
+  const auto type = out.scalar_type();
+  const Tensor exponents = at::linspace(rounded(start, type), rounded(end, type), steps,
+                                        out.options().dtype(at::kDouble));
   out.copy_(at::pow(base, exponents));
   return out;
 }

@@ -274,11 +274,11 @@ Tensor& histc_out(const Tensor& self, int64_t bins, const Scalar& min, const Sca
   TORCH_CHECK(std::isfinite(low) && std::isfinite(high), "range of [", low, ", ", high,
               "] is not finite");
   TORCH_CHECK(low < high, "max must be larger than min");
-  const auto type = self.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-  const Tensor values = self.reshape(-1).to(type);
+  // In the input's own type, as PyTorch's histograms compute.
+  const Tensor values = self.reshape(-1);
   const Tensor inside = values.ge(low).logical_and_(values.le(high));
   // The upper bound belongs to the last bin.
-  const Tensor place = values.sub(low).mul_(static_cast<double>(bins) / (high - low));
+  const Tensor place = values.sub(low).mul_(bins).div_(high - low);
   const Tensor bin = place.masked_fill_(inside.logical_not(), 0).clamp_max_(bins - 1).to(at::kLong);
   const Tensor counts = at::zeros({bins}, self.options().dtype(at::kLong));
   counts.index_add_(0, bin, inside.to(at::kLong));
