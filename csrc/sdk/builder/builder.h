@@ -87,6 +87,7 @@ class Operand {
   Operand(const Value& value) : value_(value) {}         // NOLINT
   Operand(double value) : value_(value) {}               // NOLINT
   Operand(int value) : value_(value) {}                  // NOLINT
+  Operand(int64_t value) : value_(value) {}              // NOLINT
 
   bool is_tile() const { return tile_.id != sim::kNoTile; }
   const Tile& tile() const { return tile_; }

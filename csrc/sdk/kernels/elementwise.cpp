@@ -60,16 +60,20 @@ Formula make_formula(const Variant& v) {
   return formula;
 }
 
-// At most this many temporaries, whatever the types: one more than in f32 throughout, since a
-// result of another type may need a conversion.
+// At most this many temporaries, whatever the types: one more than with the same type throughout,
+// since a mixture may need a conversion.
 int temporaries_bound(const ElementwiseOp& op) {
   static const auto* const bounds = [] {
     auto* list = new std::vector<int>;
     for (const ElementwiseOp& entry : elementwise_table()) {
-      Variant v;
-      v.op = &entry;
-      v.in.fill(DType::f32);
-      list->push_back(make_formula(v).temporaries() + 1);
+      int most = 0;
+      for (DType type : {DType::f32, DType::f16, DType::bf16, DType::i64, DType::b8}) {
+        Variant v{.op = &entry, .out = type};
+        v.in.fill(type);
+        v.compute = sim::is_float(type) ? DType::f32 : DType::i64;
+        most = std::max(most, make_formula(v).temporaries());
+      }
+      list->push_back(most + 1);
     }
     return list;
   }();
