@@ -21,7 +21,7 @@ PROMPTS = (
     "def is_prime(n):\n    if n < 2:\n        return False\n    for i in range(2, n):",
     "class Stack:\n    def __init__(self):\n        self.items = []\n\n    def push(self, item):",
     "    def __eq__(self, other):\n        if not isinstance(other,",
-    "import os\nimport sys\n\ndef read_config(path):\n    with open(path) as f:\n        for line in",
+    "import os\nimport sys\n\ndef read(path):\n    with open(path) as f:\n        for line in",
 )
 NEW_TOKENS = 64
 

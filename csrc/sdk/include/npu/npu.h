@@ -5,10 +5,10 @@
  * dereference them. Work on a stream runs asynchronously, in order. Times are simulated: they come
  * from the machine file, never from the host's clock.
  *
- * An asynchronous failure (an out-of-bounds program, say) is sticky: every later call on that device
- * returns the same status until npuDeviceReset(). Exempt are calls that only describe (properties,
- * a default stream, a stream's device, pointer attributes) and those that give something back
- * (npuFree, npuHostFree, destroying, unloading).
+ * An asynchronous failure (an out-of-bounds program, say) is sticky: every later call on that
+ * device returns the same status until npuDeviceReset(). Exempt are calls that only describe
+ * (properties, a default stream, a stream's device, pointer attributes) and those that give
+ * something back (npuFree, npuHostFree, destroying, unloading).
  */
 #ifndef NPU_NPU_H_
 #define NPU_NPU_H_
@@ -106,9 +106,9 @@ NPU_API npuStatus npuHostAlloc(size_t bytes, void** pointer);
 NPU_API npuStatus npuHostFree(void* pointer); /* waits for all devices' pending work */
 
 typedef struct npuPointerAttributes {
-  int device;     /* -1: pinned host memory */
-  void* base;     /* of the allocation */
-  size_t size;    /* of the allocation */
+  int device;  /* -1: pinned host memory */
+  void* base;  /* of the allocation */
+  size_t size; /* of the allocation */
 } npuPointerAttributes;
 /* NPU_ERROR_INVALID_VALUE for pointers that neither npuMalloc nor npuHostAlloc gave. */
 NPU_API npuStatus npuPointerGetAttributes(const void* pointer, npuPointerAttributes* attributes);
@@ -195,10 +195,10 @@ NPU_API npuStatus npuGetSimulatedTime(int device, double* nanoseconds);
 /* One finished launch or copy, as profilers see it. Strings live as long as the callback. */
 typedef struct npuActivity {
   int device;
-  uint64_t stream;    /* a stream's number on its device; 0 is the default stream */
-  uint64_t sequence;  /* order of enqueueing on the device */
-  const char* name;   /* kernel, or "copy host to device", ... */
-  double enqueue_ns;  /* the host clock when it was enqueued */
+  uint64_t stream;   /* a stream's number on its device; 0 is the default stream */
+  uint64_t sequence; /* order of enqueueing on the device */
+  const char* name;  /* kernel, or "copy host to device", ... */
+  double enqueue_ns; /* the host clock when it was enqueued */
   double start_ns;
   double duration_ns; /* on the device, launch cost apart */
   uint64_t cycles;

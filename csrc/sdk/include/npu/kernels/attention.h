@@ -7,10 +7,10 @@ namespace npu::kernels {
 
 struct AttentionOptions {
   double scale = 1.0;
-  bool causal = false;    // query i of a sequence sees keys up to i + (kv_len - query_len)
-  int64_t window = 0;     // > 0: only the last `window` visible keys (sliding window)
-  double soft_cap = 0;    // > 0: scores = cap * tanh(scores / cap)
-  Tensor sinks;           // [heads] f32/bf16 or undefined: one more logit in each row's softmax
+  bool causal = false;  // query i of a sequence sees keys up to i + (kv_len - query_len)
+  int64_t window = 0;   // > 0: only the last `window` visible keys (sliding window)
+  double soft_cap = 0;  // > 0: scores = cap * tanh(scores / cap)
+  Tensor sinks;         // [heads] f32/bf16 or undefined: one more logit in each row's softmax
 };
 
 // Dense attention. q [B, H, Lq, D], k [B, Hkv, Lk, D], v [B, Hkv, Lk, Dv], out [B, H, Lq, Dv], any
@@ -25,12 +25,13 @@ npuStatus attention(const Tensor& out, const Tensor& logsumexp, const Tensor& q,
 // [N + 1] i32 or i64.
 npuStatus varlen_attention(const Tensor& out, const Tensor& q, const Tensor& k, const Tensor& v,
                            const Tensor& cu_seqlens_q, const Tensor& cu_seqlens_k,
-                           int64_t max_query_len, const AttentionOptions& options, npuStream stream);
+                           int64_t max_query_len, const AttentionOptions& options,
+                           npuStream stream);
 
-// Paged attention over a mixed batch of prefill and decode: q and out [T, H, D]; k_cache and v_cache
-// any strided views [blocks, block_size, kv_heads, head_dim] with unit last stride; block_table
-// [N, max_blocks] i32/i64; cu_seqlens_q [N + 1]; kv_lens [N] (keys of each sequence, the present
-// queries' included).
+// Paged attention over a mixed batch of prefill and decode: q and out [T, H, D]; k_cache and
+// v_cache any strided views [blocks, block_size, kv_heads, head_dim] with unit last stride;
+// block_table [N, max_blocks] i32/i64; cu_seqlens_q [N + 1]; kv_lens [N] (keys of each sequence,
+// the present queries' included).
 npuStatus paged_attention(const Tensor& out, const Tensor& q, const Tensor& k_cache,
                           const Tensor& v_cache, const Tensor& block_table,
                           const Tensor& cu_seqlens_q, const Tensor& kv_lens, int64_t max_query_len,
@@ -46,7 +47,8 @@ npuStatus reshape_and_cache(const Tensor& k_cache, const Tensor& v_cache, const 
 npuStatus rotary_embedding(const Tensor& q, const Tensor& k, const Tensor& positions,
                            const Tensor& cos_sin_cache, bool neox, npuStream stream);
 
-// out [rows, d] = activation(x[:, :d]) * x[:, d:]; x [rows, 2 d]. gelu: exact, gelu_tanh: tanh form.
+// out [rows, d] = activation(x[:, :d]) * x[:, d:]; x [rows, 2 d]. gelu: exact, gelu_tanh: tanh
+// form.
 enum class GatedActivation { silu, gelu, gelu_tanh };
 npuStatus gated_activation(GatedActivation op, const Tensor& out, const Tensor& x,
                            npuStream stream);

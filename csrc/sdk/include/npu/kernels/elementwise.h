@@ -16,9 +16,9 @@ const ElementwiseOp* find_elementwise(std::string_view name);
 std::vector<std::string_view> elementwise_names();
 
 // outputs[0] = op(inputs..., scalars...). All tensors have the same sizes (broadcast inputs have
-// stride 0, immediates have null data, see Tensor::immediate); outputs may be the very same view as an input, other overlap is undefined. Computes in
-// f64 if any tensor is f64, else f32 if any is floating, else i64; comparisons and predicates choose
-// by their inputs.
+// stride 0, immediates null data: see Tensor::immediate). Outputs may be the very same view as an
+// input; other overlap is undefined. Computes in f64 if any tensor is f64, else f32 if any is
+// floating, else i64; predicates choose by their inputs alone.
 npuStatus elementwise(const ElementwiseOp* op, TensorSpan outputs, TensorSpan inputs,
                       ScalarSpan scalars, npuStream stream);
 

@@ -53,7 +53,9 @@ enum class Distribution {
   exponential,  // a: rate
   integer,      // a, b: [a, b)
   bernoulli,    // a: probability
-  log_normal, cauchy, geometric
+  log_normal,
+  cauchy,
+  geometric
 };
 npuStatus random(Distribution distribution, const Tensor& out, Scalar a, Scalar b, uint64_t seed,
                  uint64_t offset, npuStream stream);

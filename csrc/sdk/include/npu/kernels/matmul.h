@@ -19,8 +19,8 @@ struct MatmulEpilogue {
 // out [B..., M, N] = a [B..., M, K] @ b [B..., K, N], rank 2 or 3, any strides (broadcast batches
 // have stride 0); a and b of one dtype. 16-bit products accumulate in f32, fp32 products are true
 // fp32; integers in i64. K == 0 gives the epilogue of zero.
-npuStatus matmul(const Tensor& out, const Tensor& a, const Tensor& b, const MatmulEpilogue& epilogue,
-                 npuStream stream);
+npuStatus matmul(const Tensor& out, const Tensor& a, const Tensor& b,
+                 const MatmulEpilogue& epilogue, npuStream stream);
 
 // The time of the library's own kernel without touching data: what `npu-torch time gemm` prints.
 struct KernelTime {

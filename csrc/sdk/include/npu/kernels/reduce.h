@@ -6,10 +6,24 @@
 namespace npu::kernels {
 
 enum class Reduction {
-  sum, nansum, mean, prod, max, min, any, all,
-  norm0, norm1, norm2, norm_inf, norm_neg_inf, norm_p,  // norm_p: scalar p
-  var, std,        // scalar: correction (real, so that torch's numbers fit)
-  logsumexp, count_nonzero
+  sum,
+  nansum,
+  mean,
+  prod,
+  max,
+  min,
+  any,
+  all,
+  norm0,
+  norm1,
+  norm2,
+  norm_inf,
+  norm_neg_inf,
+  norm_p,  // norm_p: scalar p
+  var,
+  std,  // scalar: correction (real, so that torch's numbers fit)
+  logsumexp,
+  count_nonzero
 };
 
 // `in` and `out` have the same rank; where out.sizes[d] == 1 != in.sizes[d] dimension d is reduced
@@ -32,8 +46,8 @@ npuStatus scan(Scan op, const Tensor& out, const Tensor& indices, const Tensor& 
 // softmax or log_softmax along `dim`; computes in f32 (f64 for f64).
 npuStatus softmax(const Tensor& out, const Tensor& in, int dim, bool log, npuStream stream);
 // grad_in from grad_out and the forward's output.
-npuStatus softmax_backward(const Tensor& grad_in, const Tensor& grad_out, const Tensor& out, int dim,
-                           bool log, npuStream stream);
+npuStatus softmax_backward(const Tensor& grad_in, const Tensor& grad_out, const Tensor& out,
+                           int dim, bool log, npuStream stream);
 
 // x: [rows, cols] views (unit column stride), weight/bias: [cols] or undefined.
 // y = x * rsqrt(mean(x^2) + eps) * (weight + weight_offset). weight_offset 1 is Gemma's form.
