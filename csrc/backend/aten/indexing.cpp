@@ -1,6 +1,7 @@
 // Reading and writing at indices.
 #include <ATen/Dispatch.h>
 #include <ATen/ExpandUtils.h>
+#include <ATen/MemoryOverlap.h>
 #include <ATen/WrapDimUtils.h>
 #include <ATen/native/IndexKernel.h>
 #include <ATen/native/IndexingUtils.h>
@@ -210,6 +211,9 @@ Tensor& index_select_out(const Tensor& self, int64_t dim, const Tensor& index, T
   if (self.dim() > 0) sizes[static_cast<size_t>(dim)] = index.numel();
   TORCH_CHECK_INDEX(self.dim() > 0 || index.numel() == 1,
                     "index_select(): a scalar takes one index, got ", index.numel());
+  at::assert_no_internal_overlap(out);
+  at::assert_no_overlap(out, self);
+  at::assert_no_overlap(out, index);
   at::native::resize_output(out, sizes);
   if (out.numel() == 0) return out;
   NPU_CHECK(kernels::index_select(to_kernel(as_vector(out)), to_kernel(as_vector(self)),

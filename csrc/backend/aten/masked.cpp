@@ -116,6 +116,9 @@ Tensor& masked_select_out(const Tensor& self, const Tensor& mask, Tensor& out) {
   check_mask(self, mask, "masked_select: ");
   TORCH_CHECK(self.scalar_type() == out.scalar_type(),
               "masked_select(): self and result must have the same scalar type");
+  at::assert_no_internal_overlap(out);
+  at::assert_no_overlap(out, self);
+  at::assert_no_overlap(out, mask);
   const auto [from, where] = at::expand_outplace(self, mask, "masked_select");
   const Tensor places = at::nonzero(where->reshape(-1)).select(1, 0);
   return at::index_select_out(out, from->reshape(-1), 0, places);

@@ -1,4 +1,5 @@
 // Sorting, and order statistics by way of it.
+#include <ATen/MemoryOverlap.h>
 #include <ATen/WrapDimUtils.h>
 #include <ATen/native/Resize.h>
 #include <ATen/ops/arange.h>
@@ -106,6 +107,10 @@ PairOut pick(const Sorted& sorted, const Tensor& place, const Tensor& self, bool
   TORCH_CHECK(values.scalar_type() == self.scalar_type() && indices.scalar_type() == at::kLong,
               "expected results of dtypes ", self.scalar_type(), " and Long, got ",
               values.scalar_type(), " and ", indices.scalar_type());
+  for (const Tensor& out : {values, indices}) {
+    at::assert_no_internal_overlap(out);
+    at::assert_no_overlap(out, self);
+  }
   Tensor value = at::gather(sorted.values, sorted.dim, place);
   Tensor index = at::gather(sorted.indices, sorted.dim, place);
   if (!keepdim || self.dim() == 0) {
