@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 import npu_torch  # noqa: F401  # torch.npu must exist before the database is imported
+from npu_torch.inventory import transfer
 
 SEED = 20240229
 
@@ -26,6 +27,18 @@ UNINITIALIZED = {
     "new_empty",
     "new_empty_strided",
 }
+
+# Their samples make or take sparse layouts, which the device does not have.
+SPARSE = {"sparse.mm", "sparse.sampled_addmm", "to_sparse"}
+
+# Arguments that belong on the CPU, whatever the device.
+ARGUMENTS_ON_CPU = {"tensor_split"}
+
+# Given an out= tensor with other strides, the CPU's kernels write outside of it.
+CPU_WRITES_ELSEWHERE = {"tril", "triu"}
+
+# Which of several equal elements they name is open; where their dimension stands in the arguments.
+_TIES = {"argsort": 0, "kthvalue": 1, "mode": 0, "sort": 0, "topk": 1}
 
 # The tests of PyTorch whose tolerances apply when a device is compared with the CPU.
 _COMPARING_TESTS = (
@@ -81,6 +94,35 @@ def samples(op: Any, dtype: torch.dtype, limit: int | None = None) -> Iterator[t
         window[1:], min(limit, len(window)) - 1
     )
     yield from sorted(window[:1] + chosen, key=lambda entry: entry[0])
+
+
+def on_device(op: Any, arguments: Any) -> Any:
+    """A copy of a sample's (input, args, kwargs, ...) on the device."""
+    if op.name in ARGUMENTS_ON_CPU:
+        return (transfer.moved(arguments[0], "npu"), *arguments[1:])
+    return transfer.moved(arguments, "npu")
+
+
+def without_ties(op: Any, arguments: Any, result: Any) -> Any:
+    """The result with indices that are open among equal elements replaced by what they name."""
+    where = _TIES.get(op.name)
+    values, args, kwargs = arguments[:3]
+    if where is None or kwargs.get("stable"):
+        return result
+    dim = kwargs.get("dim", args[where] if len(args) > where else -1)
+
+    def named(indices: Any) -> Any:
+        if values.dim() == 0 or indices.dim() == 0:
+            return indices
+        squeezed = indices.dim() < values.dim()
+        wide = indices.unsqueeze(dim) if squeezed else indices
+        distinct = wide.sort(dim).values.diff(dim=dim).ne(0).all()
+        return values.gather(dim, wide), distinct
+
+    if isinstance(result, torch.Tensor):
+        return named(result)
+    pair = list(result)
+    return [pair[0], named(pair[1])] if len(pair) == 2 else [named(pair[0])]
 
 
 def tolerance(op: Any, dtype: torch.dtype) -> tuple[float, float]:

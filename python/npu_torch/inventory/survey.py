@@ -21,7 +21,7 @@ def survey(name: str, dtype_name: str, limit: int | None = None) -> dict[str, An
     if dtype not in op.dtypes:
         return {**result, "status": "unsupported dtype"}
     for number, sample in database.samples(op, dtype, limit):
-        arguments = transfer.moved((sample.input, sample.args, sample.kwargs), "npu")
+        arguments = database.on_device(op, (sample.input, sample.args, sample.kwargs))
         torch.npu.reset_fallback_stats()
         try:
             with torch.no_grad():
