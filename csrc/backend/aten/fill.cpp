@@ -3,6 +3,7 @@
 #include <npu/kernels/elementwise.h>
 
 #include "csrc/backend/aten/native.h"
+#include "csrc/backend/aten/scalar.h"
 #include "csrc/backend/aten/views.h"
 #include "csrc/backend/runtime/check.h"
 
@@ -13,6 +14,7 @@ using at::Scalar;
 using at::Tensor;
 
 Tensor& fill_scalar(Tensor& self, const Scalar& value) {
+  check_fits(value, self.scalar_type());
   if (self.numel() > 0) {
     NPU_CHECK(kernels::fill(to_kernel(self), to_kernel(value), stream_of(self)));
   }

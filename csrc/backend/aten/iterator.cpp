@@ -1,10 +1,13 @@
 #include "csrc/backend/aten/iterator.h"
 
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
 #include <c10/core/DeviceGuard.h>
 
 #include <array>
 
+#include "csrc/backend/aten/overlap.h"
+#include "csrc/backend/aten/scalar.h"
 #include "csrc/backend/runtime/check.h"
 #include "csrc/backend/runtime/stream.h"
 #include "csrc/backend/runtime/tensor.h"
@@ -50,6 +53,51 @@ const kernels::ElementwiseOp* elementwise_entry(std::string_view name) {
   return op;
 }
 
+namespace {
+
+// PyTorch's CPU kernels of these keep a number beside 16-bit floats in the precision that they
+// compute in; all others round it to the common dtype first.
+bool keeps_scalar_precision(const kernels::ElementwiseOp* op) {
+  return op == elementwise_op<"add">() || op == elementwise_op<"sub">() ||
+         op == elementwise_op<"mul">() || op == elementwise_op<"div">() ||
+         op == elementwise_op<"div_trunc">() || op == elementwise_op<"div_floor">() ||
+         op == elementwise_op<"lerp">();
+}
+
+// Converts immediates to what their tensors' common dtype makes of them.
+void promote_immediates(const at::TensorIteratorBase& iterator, const kernels::ElementwiseOp* op,
+                        std::span<kernels::Tensor> inputs) {
+  const auto common = iterator.maybe_common_dtype();
+  if (!common.has_value()) return;
+  if (at::isFloatingType(*common) && keeps_scalar_precision(op)) return;
+  for (kernels::Tensor& input : inputs) {
+    if (!input.defined()) input.immediate = in_dtype(input.immediate, *common);
+  }
+}
+
+bool needs_temporary(const at::TensorIteratorBase& iterator) {
+  for (int out = 0; out < iterator.noutputs(); ++out) {
+    for (int in = iterator.noutputs(); in < iterator.ntensors(); ++in) {
+      if (overlaps_otherwise(iterator.tensor_base(out), iterator.tensor_base(in))) return true;
+    }
+  }
+  return false;
+}
+
+// The view's elements in memory of their own, contiguous in the iterator's order.
+at::Tensor temporary_for(const at::TensorBase& out, kernels::Tensor& view) {
+  at::Tensor memory = at::empty({view.numel()}, out.options());
+  view.data = memory.data_ptr();
+  int64_t stride = 1;
+  for (int d = view.rank - 1; d >= 0; --d) {
+    view.strides[d] = stride;
+    stride *= view.sizes[d];
+  }
+  return memory;
+}
+
+}  // namespace
+
 void run_elementwise(at::TensorIteratorBase& iterator, const Plan& plan) {
   if (iterator.numel() == 0) return;
   std::array<kernels::Tensor, kMaxOperands> operands;
@@ -59,17 +107,34 @@ void run_elementwise(at::TensorIteratorBase& iterator, const Plan& plan) {
   TORCH_INTERNAL_ASSERT(count + extra <= kMaxOperands);
   for (int i = 0; i < count; ++i) operands[i] = iterator_operand(iterator, i);
   for (int i = 0; i < extra; ++i) {
+    const auto common = iterator.common_dtype();
+    const kernels::Scalar& value = plan.scalars[i];
+    check_fits(at::isFloatingType(common) ? at::Scalar(value.real) : at::Scalar(value.integer),
+               common);
     kernels::Tensor& immediate = operands[count++];
     immediate = operands[outputs];
     immediate.data = nullptr;
     immediate.strides = {};
-    immediate.dtype = to_dtype(iterator.common_dtype());
-    immediate.immediate = plan.scalars[i];
+    immediate.dtype = to_dtype(common);
+    immediate.immediate = value;
   }
-  const kernels::TensorSpan all(operands.data(), count);
+  promote_immediates(iterator, plan.op, std::span(operands).subspan(outputs, count - outputs));
+
+  const npuStream stream = current_stream(iterator.device(0).index());
+  std::array<kernels::Tensor, kMaxOperands> results;
+  std::array<at::Tensor, kMaxOperands> temporaries;
+  std::copy_n(operands.begin(), outputs, results.begin());
+  const bool apart = needs_temporary(iterator);
+  for (int i = 0; apart && i < outputs; ++i) {
+    temporaries[i] = temporary_for(iterator.tensor_base(i), results[i]);
+  }
+  const kernels::TensorSpan inputs(operands.data() + outputs, count - outputs);
   const kernels::ScalarSpan scalars(plan.scalars.data(), plan.as_inputs ? 0 : plan.count);
-  NPU_CHECK(kernels::elementwise(plan.op, all.first(outputs), all.subspan(outputs), scalars,
-                                 current_stream(iterator.device(0).index())));
+  NPU_CHECK(kernels::elementwise(plan.op, {results.data(), static_cast<size_t>(outputs)}, inputs,
+                                 scalars, stream));
+  for (int i = 0; apart && i < outputs; ++i) {
+    NPU_CHECK(kernels::copy(operands[i], results[i], stream));
+  }
 }
 
 }  // namespace npu::backend

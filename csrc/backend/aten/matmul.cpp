@@ -12,6 +12,7 @@
 #include <npu/kernels/matmul.h>
 
 #include "csrc/backend/aten/native.h"
+#include "csrc/backend/aten/overlap.h"
 #include "csrc/backend/aten/structured.h"
 #include "csrc/backend/runtime/check.h"
 #include "csrc/backend/runtime/stream.h"
@@ -26,7 +27,16 @@ using kernels::MatmulEpilogue;
 
 void run_matmul(const Tensor& out, const Tensor& a, const Tensor& b,
                 const MatmulEpilogue& epilogue = {}) {
+  TORCH_CHECK(a.scalar_type() == b.scalar_type(),
+              "expected m1 and m2 to have the same dtype, but got: ", a.dtype().name(),
+              " != ", b.dtype().name());
   if (out.numel() == 0) return;
+  if (overlaps(out, a) || overlaps(out, b)) {
+    const Tensor apart = at::empty(out.sizes(), out.options());
+    run_matmul(apart, a, b, epilogue);
+    out.copy_(apart);
+    return;
+  }
   NPU_CHECK(
       kernels::matmul(to_kernel(out), to_kernel(a), to_kernel(b), epilogue, current_stream()));
 }
@@ -38,7 +48,10 @@ MatmulEpilogue epilogue_of(const Tensor& out, const Tensor& self, const Scalar& 
   epilogue.alpha = to_kernel(alpha);
   epilogue.beta = to_kernel(beta);
   epilogue.activation = activation;
-  if (beta.toDouble() != 0) epilogue.bias = to_kernel(self.expand(out.sizes()));
+  if (beta.toDouble() != 0) {
+    const Tensor bias = self.expand(out.sizes());
+    epilogue.bias = to_kernel(overlaps_otherwise(out, bias) ? bias.clone() : bias);
+  }
   return epilogue;
 }
 

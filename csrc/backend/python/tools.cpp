@@ -45,25 +45,6 @@ py::dict time_gemm(int64_t m, int64_t k, int64_t n, int dtype, const std::string
   return result;
 }
 
-py::dict properties(int device) {
-  npuDeviceProperties p{};
-  NPU_CHECK(npuGetDeviceProperties(device, &p));
-  py::dict result;
-  result["name"] = std::string(p.name);
-  result["clock_ghz"] = p.clock_ghz;
-  result["core_count"] = p.core_count;
-  result["scratchpad_bytes"] = p.scratchpad_bytes;
-  result["matrix_rows"] = p.matrix_rows;
-  result["matrix_cols"] = p.matrix_cols;
-  result["vector_lanes"] = p.vector_lanes;
-  result["special_lanes"] = p.special_lanes;
-  result["total_memory"] = p.total_memory;
-  result["hbm_bandwidth_gbps"] = p.hbm_bandwidth_gbps;
-  result["launch_ns"] = p.launch_ns;
-  result["peak_macs_per_second"] = p.peak_macs_per_second;
-  return result;
-}
-
 // Codes of npuDataType by the names that command lines use.
 std::vector<std::pair<std::string, int>> data_types() {
   return {{"f64", NPU_F64}, {"f32", NPU_F32}, {"f16", NPU_F16}, {"bf16", NPU_BF16},
@@ -76,7 +57,6 @@ void bind_tools(py::module_& module) {
   module.def("kernels", kernels_by_name);
   module.def("kernel_text", kernel_text);
   module.def("time_gemm", time_gemm);
-  module.def("machine_properties", properties);
   module.def("data_types", data_types);
 }
 

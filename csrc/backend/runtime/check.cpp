@@ -13,6 +13,8 @@ void throw_status(npuStatus status, const char* function, const char* file, int 
   switch (status) {
     case NPU_ERROR_OUT_OF_MEMORY:
       throw c10::OutOfMemoryError(location, message);
+    case NPU_ERROR_INVALID_VALUE:
+      throw c10::Error(location, message);
     case NPU_ERROR_ASSEMBLY:
       throw c10::ValueError(location, message);
     case NPU_ERROR_UNIMPLEMENTED:

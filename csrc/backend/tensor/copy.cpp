@@ -15,6 +15,7 @@
 
 #include <algorithm>
 
+#include "csrc/backend/aten/overlap.h"
 #include "csrc/backend/fallback/fallback.h"
 #include "csrc/backend/runtime/check.h"
 #include "csrc/backend/runtime/stream.h"
@@ -87,7 +88,11 @@ void copy_across(const at::Tensor& dst, const at::Tensor& src, bool non_blocking
 // Same device, same sizes.
 void copy_within(const at::Tensor& dst, const at::Tensor& src) {
   const npuStream stream = current_stream(dst.device().index());
-  if (same_dense_layout(dst, src)) {
+  if (overlaps_otherwise(dst, src)) {
+    const at::Tensor apart = new_dense(src, src.scalar_type(), src.device());
+    copy_within(apart, src);
+    copy_within(dst, apart);
+  } else if (same_dense_layout(dst, src)) {
     NPU_CHECK(
         npuMemcpyAsync(dst.data_ptr(), src.data_ptr(), src.nbytes(), NPU_DEVICE_TO_DEVICE, stream));
   } else if (has_kernels(src.scalar_type()) && has_kernels(dst.scalar_type())) {

@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
             "npu_torch": npu_torch.__version__,
             "torch": torch.__version__,
             "devices": count,
-            **(_C.machine_properties(0) if count else {}),
+            **(_C.device_properties(0) if count else {}),
             **{name: value for name, value in os.environ.items() if name.startswith("NPU_")},
         }
     except (ValueError, RuntimeError) as error:

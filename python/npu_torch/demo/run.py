@@ -162,7 +162,7 @@ def run_demo(on_token: Callable[[str], None] = lambda device: None) -> dict[str,
     first_ns = clock.first_token if clock.first_token is not None else end_ns
     ttft_ns = first_ns - start_ns
     decode_ns = end_ns - first_ns
-    properties = _C.machine_properties(torch.npu.current_device())
+    properties = _C.device_properties(torch.npu.current_device())
     launch_ns = properties["launch_ns"]
     prefill = _phase((r for r in records if r.start_ns < first_ns), launch_ns)
     decode = _phase((r for r in records if r.start_ns >= first_ns), launch_ns)

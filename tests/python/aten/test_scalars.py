@@ -1,0 +1,46 @@
+"""Python numbers beside tensors: rounded, wrapped and refused as on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+CASES: list[tuple[str, Callable[[torch.Tensor], torch.Tensor], torch.Tensor]] = [
+    ("half == 0.1", lambda x: x == 0.1, torch.tensor([0.1], dtype=torch.float16)),
+    ("bfloat16 <= 0.1", lambda x: x <= 0.1, torch.tensor([0.1], dtype=torch.bfloat16)),
+    ("bfloat16 % 0.3", lambda x: x % 0.3, torch.linspace(-3, 3, 40, dtype=torch.bfloat16)),
+    ("bfloat16 ** 1.7", lambda x: x**1.7, torch.linspace(0, 3, 40, dtype=torch.bfloat16)),
+    ("bfloat16 * 0.1", lambda x: x * 0.1, torch.linspace(-3, 3, 40, dtype=torch.bfloat16)),
+    ("uint8 > -1", lambda x: x > -1, torch.tensor([250], dtype=torch.uint8)),
+    ("int32 < 2**40", lambda x: x < 2**40, torch.tensor([5], dtype=torch.int32)),
+    ("int8 // 200", lambda x: x // 200, torch.tensor([100, -7], dtype=torch.int8)),
+    ("int64 > 2**53", lambda x: x > 2**53, torch.tensor([2**53, 2**53 + 1])),
+]
+
+
+@pytest.mark.parametrize(("function", "x"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
+def test_equals_the_cpu(function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> None:
+    torch.testing.assert_close(function(x.to("npu")).cpu(), function(x))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x.fill_(300),
+        lambda x: x.clamp(max=300),
+        lambda x: torch.full_like(x, 300),
+    ],
+    ids=["fill_", "clamp", "full_like"],
+)
+def test_values_that_do_not_fit_are_refused(function: Callable[[torch.Tensor], object]) -> None:
+    with pytest.raises(RuntimeError, match="without overflow"):
+        function(torch.ones(2, dtype=torch.uint8, device="npu"))
+
+
+def test_a_product_of_mixed_dtypes_is_refused() -> None:
+    x = torch.ones(2, 2, device="npu")
+    with pytest.raises(RuntimeError, match="same dtype") as error:
+        torch.mm(x, x.half())
+    assert type(error.value) is RuntimeError
