@@ -186,12 +186,13 @@ npuStatus sort(const Tensor& values, const Tensor& indices, const Tensor& in, in
     const auto key = static_cast<DType>(in.dtype);
     const int64_t length = in.sizes[dim];
     const int64_t lines = in.numel() / length;
-    int64_t part = part_of_line(*machine, lines, length, longest_line(*machine, key));
-    if (part == length) {
+    if (length <= longest_line(*machine, key)) {
       return sort_parts({values, indices}, {in, {}}, dim,
-                        {.descending = descending, .part = part, .keep = part}, stream);
+                        {.descending = descending, .part = length, .keep = length}, stream);
     }
-    part = std::min(part, merge_capacity(*machine, key));
+    // As long as merging can take them, but enough of them for all cores.
+    const int64_t share = ceil_div(lines * length, machine->core.count);
+    const int64_t part = std::clamp(share, kTileAlignment, merge_capacity(*machine, key));
     return sort_by_merging({values, indices}, {in, {}}, dim, part, descending, stream);
   });
 }

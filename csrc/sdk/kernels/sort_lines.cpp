@@ -134,14 +134,6 @@ int64_t longest_line(const sim::Machine& machine, DType key) {
   return capacity_of({.key = key, .large = true}, machine);
 }
 
-int64_t part_of_line(const sim::Machine& machine, int64_t lines, int64_t length, int64_t longest) {
-  // Cutting costs launches: it pays for long lines that leave most cores without work.
-  constexpr int64_t kLong = 4 * kTileElements;
-  if (length <= longest && (length < kLong || lines * 4 > machine.core.count)) return length;
-  const int64_t share = ceil_div(lines * length, machine.core.count);
-  return std::clamp(share, std::min(kTileElements, longest), std::min(longest, length));
-}
-
 npuStatus sort_parts(const SortedLines& out, const SortedLines& in, int dim, const SortParts& how,
                      npuStream stream) {
   const sim::Machine* machine = sdk::machine_of(stream);

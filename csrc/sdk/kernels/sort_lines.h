@@ -26,8 +26,6 @@ struct SortedLines {
 
 // Lines of at most so many elements are sorted as they are.
 int64_t longest_line(const sim::Machine& machine, sim::DType key);
-// Elements of a part, where a line is cut: as many as `longest`, fewer for the sake of more cores.
-int64_t part_of_line(const sim::Machine& machine, int64_t lines, int64_t length, int64_t longest);
 
 struct SortParts {
   bool descending = false;

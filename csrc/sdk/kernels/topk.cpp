@@ -1,6 +1,7 @@
 // The largest or smallest k of each line: every part of a line gives its k candidates, candidates
 // are lines again, until one part is left. Where k is a large share of a part, the lines are sorted
 // as a whole.
+#include <algorithm>
 #include <memory>
 
 #include "csrc/sdk/kernels/sort_lines.h"
@@ -12,6 +13,15 @@
 
 namespace npu::kernels {
 namespace {
+
+// Elements of a part: a few times k, since the rest goes, and enough parts for all cores.
+int64_t part_for(const sim::Machine& machine, int64_t lines, int64_t length, int64_t k,
+                 int64_t longest) {
+  const int64_t least = std::max(kTileElements, 4 * k);
+  if (length <= std::min(2 * least, longest)) return length;
+  const int64_t share = ceil_div(lines * length, machine.core.count);
+  return std::min(std::clamp(share, least, 2 * least), longest);
+}
 
 npuStatus sort_and_cut(const SortedLines& out, const Tensor& in, int dim, bool largest,
                        npuStream stream) {
@@ -48,7 +58,7 @@ npuStatus topk(const Tensor& values, const Tensor& indices, const Tensor& in, in
     std::unique_ptr<ScratchLines> candidates;
     while (true) {
       const int64_t length = source.keys.sizes[dim];
-      const int64_t part = part_of_line(*machine, lines, length, longest);
+      const int64_t part = part_for(*machine, lines, length, k, longest);
       const SortParts how = {.descending = largest, .part = part, .keep = k};
       if (part == length) return sort_parts(out, source, dim, how, stream);
       if (2 * k > part) return sort_and_cut(out, in, dim, largest, stream);
