@@ -1,8 +1,10 @@
 // torch.ops.npu.flash_attention, paged_attention and reshape_and_cache.
+#include <ATen/ExpandUtils.h>
 #include <ATen/ops/empty.h>
 #include <npu/kernels/attention.h>
 #include <torch/library.h>
 
+#include <array>
 #include <cmath>
 
 #include "csrc/backend/ops/shapes.h"
@@ -63,6 +65,18 @@ struct Flash {
 
   bool varlen() const { return given(cu_seqlens_q); }
 
+  std::array<int64_t, 4> scores() const {
+    return {query.size(0), query.size(1), query.size(2), key.size(2)};
+  }
+
+  void check_mask(const Tensor& mask) const {
+    if (mask.scalar_type() != at::kBool) check_floating("flash_attention", "mask", mask);
+    TORCH_CHECK(at::is_expandable_to(mask.sizes(), scores()),
+                "npu::flash_attention: mask of sizes ", mask.sizes(), " does not broadcast to ",
+                at::IntArrayRef(scores()));
+    check_same_device("flash_attention", {&query, &mask});
+  }
+
   Tensor result(OptionalTensor mask, int64_t window, double soft_cap, OptionalTensor sinks) const {
     constexpr std::string_view kOp = "flash_attention";
     const int64_t dim = varlen() ? 3 : 4;
@@ -92,12 +106,14 @@ struct Flash {
         check_index(kOp, name, tensor);
         check_dim(kOp, name, tensor, 1);
         check_sizes(kOp, name, tensor, cu_seqlens_q->sizes());
+        check_same_device(kOp, {&query, &tensor});
       }
       TORCH_CHECK(!given(mask), "npu::flash_attention: a mask needs the dense form");
     } else {
       TORCH_CHECK(query.size(0) == key.size(0),
                   "npu::flash_attention: batches of query and key differ: ", query.sizes(), " and ",
                   key.sizes());
+      if (given(mask)) check_mask(*mask);
     }
     check_options(kOp, query, query.size(kHeads), window, soft_cap, sinks);
     at::DimVector sizes(query.sizes());
@@ -133,7 +149,7 @@ Tensor flash_attention(const Tensor& query, const Tensor& key, const Tensor& val
   }
   kernels::Tensor mask_view;
   if (given(mask)) {
-    mask_view = to_kernel(mask->expand({query.size(0), query.size(1), query.size(2), key.size(2)}));
+    mask_view = to_kernel(mask->expand(call.scores()));
   }
   NPU_CHECK(kernels::attention(to_kernel(out), {}, to_kernel(query), to_kernel(key),
                                to_kernel(value), mask_view, options, stream));
@@ -213,17 +229,32 @@ Tensor paged_attention(const Tensor& query, const Tensor& key_cache, const Tenso
   return out;
 }
 
+Tensor& paged_attention_out_meta(const Tensor& query, const Tensor& key_cache,
+                                 const Tensor& value_cache, const Tensor& block_table,
+                                 const Tensor& cu_seqlens_q, const Tensor& kv_lens,
+                                 int64_t max_query_len, std::optional<double> /*scale*/,
+                                 bool /*causal*/, int64_t window, double soft_cap,
+                                 OptionalTensor sinks, OptionalTensor k_scale,
+                                 OptionalTensor v_scale, Tensor& out) {
+  constexpr std::string_view kOp = "paged_attention";
+  check_paged(query, key_cache, value_cache, block_table, cu_seqlens_q, kv_lens, max_query_len,
+              window, soft_cap, sinks, k_scale, v_scale);
+  check_sizes(kOp, "out", out, query.sizes());
+  check_same_dtype(kOp, "out", out, query);
+  check_unit_stride(kOp, "out", out);
+  check_same_device(kOp, {&query, &out});
+  return out;
+}
+
 Tensor& paged_attention_out(const Tensor& query, const Tensor& key_cache, const Tensor& value_cache,
                             const Tensor& block_table, const Tensor& cu_seqlens_q,
                             const Tensor& kv_lens, int64_t max_query_len,
                             std::optional<double> scale, bool causal, int64_t window,
                             double soft_cap, OptionalTensor sinks, OptionalTensor k_scale,
                             OptionalTensor v_scale, Tensor& out) {
-  check_paged(query, key_cache, value_cache, block_table, cu_seqlens_q, kv_lens, max_query_len,
-              window, soft_cap, sinks, k_scale, v_scale);
-  check_sizes("paged_attention", "out", out, query.sizes());
-  check_same_dtype("paged_attention", "out", out, query);
-  check_same_device("paged_attention", {&query, &out});
+  paged_attention_out_meta(query, key_cache, value_cache, block_table, cu_seqlens_q, kv_lens,
+                           max_query_len, scale, causal, window, soft_cap, sinks, k_scale, v_scale,
+                           out);
   run_paged(out, query, key_cache, value_cache, block_table, cu_seqlens_q, kv_lens, max_query_len,
             options_of(query, scale, causal, window, soft_cap, sinks));
   return out;
@@ -274,6 +305,7 @@ TORCH_LIBRARY_IMPL(npu, PrivateUse1, m) {
 TORCH_LIBRARY_IMPL(npu, Meta, m) {
   m.impl("flash_attention", &flash_attention_meta);
   m.impl("paged_attention", &paged_attention_meta);
+  m.impl("paged_attention.out", &paged_attention_out_meta);
   m.impl("reshape_and_cache", &reshape_and_cache_meta);
 }
 

@@ -17,11 +17,14 @@ Tensor heads_of(std::string_view name, const Tensor& x, int64_t head_size, int64
   TORCH_CHECK(head_size > 0 && x.dim() >= 1 && x.size(-1) % head_size == 0,
               "npu::rotary_embedding: the last dimension of ", name, " (sizes ", x.sizes(),
               ") is no multiple of head_size ", head_size);
-  TORCH_CHECK(x.numel() % (tokens * head_size) == 0 || tokens == 0, "npu::rotary_embedding: ", name,
-              " of sizes ", x.sizes(), " does not hold ", tokens, " tokens of heads of ",
-              head_size);
+  const auto rows = [&x](int64_t inner) {
+    return c10::multiply_integers(x.sizes().slice(0, x.dim() - inner));
+  };
+  const bool separate = x.dim() >= 2 && x.size(-1) == head_size && rows(2) == tokens;
+  TORCH_CHECK(separate || rows(1) == tokens, "npu::rotary_embedding: ", name, " of sizes ",
+              x.sizes(), " does not hold ", tokens, " tokens of heads of ", head_size);
   check_unit_stride("rotary_embedding", name, x);
-  return x.view({tokens, -1, head_size});
+  return x.view({tokens, separate ? x.size(-2) : x.size(-1) / head_size, head_size});
 }
 
 void check_arguments(const Tensor& positions, const Tensor& query, const std::optional<Tensor>& key,
@@ -35,9 +38,12 @@ void check_arguments(const Tensor& positions, const Tensor& query, const std::op
               "npu::rotary_embedding: cos_sin_cache of sizes ", cos_sin_cache.sizes(),
               "; its width must be even and at most head_size ", head_size);
   check_same_device("rotary_embedding", {&positions, &query, &cos_sin_cache});
+  const int64_t tokens = c10::multiply_integers(positions.sizes());
+  heads_of("query", query, head_size, tokens);
   if (key.has_value() && key->defined()) {
     check_same_dtype("rotary_embedding", "key", *key, query);
     check_same_device("rotary_embedding", {&query, &*key});
+    heads_of("key", *key, head_size, tokens);
   }
 }
 

@@ -1,5 +1,4 @@
 // Schemas of torch.ops.npu. python/npu_torch/ops.py documents shapes, dtypes and errors.
-#include <torch/csrc/autograd/autograd_not_implemented_fallback.h>
 #include <torch/library.h>
 
 namespace npu::backend {
@@ -34,16 +33,6 @@ TORCH_LIBRARY(npu, m) {
       "float? scale=None, bool causal=True, int window=0, float soft_cap=0.0, "
       "Tensor? sinks=None, Tensor? k_scale=None, Tensor? v_scale=None, Tensor(a!) out) "
       "-> Tensor(a!)");
-}
-
-// Gradients of the fused ops are not written yet: backward through one says so instead of giving
-// none.
-TORCH_LIBRARY_IMPL(npu, Autograd, m) {
-  for (const char* op : {"gemm", "rms_norm", "fused_add_rms_norm", "rotary_embedding",
-                         "silu_and_mul", "gelu_and_mul", "reshape_and_cache", "flash_attention",
-                         "paged_attention", "paged_attention.out"}) {
-    m.impl(op, torch::autograd::autogradNotImplementedFallback());
-  }
 }
 
 }  // namespace npu::backend

@@ -61,6 +61,7 @@ sim::Program build(const sim::Machine& machine, const Variant& v) {
   const Tile block = b.tile("block", DType::i64, kTokens);
   const Tile offset = b.tile("offset", DType::i64, kTokens);
   const Tile real = b.tile("real", DType::b8, kTokens);
+  const Tile inside = b.tile("inside", DType::b8, kTokens);
   b.load(slots, slot_mapping, token * slot_stride, {{token_count, slot_stride}});
   b.vector(BinaryFn::floordiv, block, slots, block_size);
   b.vector(BinaryFn::mul, offset, block, block_size);
@@ -76,6 +77,7 @@ sim::Program build(const sim::Machine& machine, const Variant& v) {
     const Value dim = b.integer(name + "_dim");
     const Value token_stride = b.integer(name + "_token_stride");
     const Value head_stride = b.integer(name + "_head_stride");
+    const Value cache_slots = b.integer(name + "_cache_slots");
     const Value cache_block = b.integer(name + "_cache_block_stride");
     const Value cache_slot = b.integer(name + "_cache_slot_stride");
     const Value cache_head = b.integer(name + "_cache_head_stride");
@@ -88,10 +90,13 @@ sim::Program build(const sim::Machine& machine, const Variant& v) {
       b.vector(UnaryFn::copy, converted, rows);
       rows = converted;
     }
-    // Slots to skip get an index that is negative whatever the strides are.
+    // Slots to skip get an index that is negative whatever the strides are, those beyond the cache
+    // one that is refused wherever in its allocation the cache lies.
     const Tile index = b.tile("i" + name, DType::i64, kTokens);
     b.vector(BinaryFn::mul, index, offset, cache_slot);
     b.vector(TernaryFn::fma, index, block, cache_block, index);
+    b.vector(BinaryFn::lt, inside, slots, cache_slots);
+    b.vector(TernaryFn::where, index, inside, index, Value(kNowhere));
     b.vector(TernaryFn::where, index, real, index, -1);
     b.scatter(cache, head * cache_head, index, 1, {{head_count, cache_head}, {dim, 1}}, rows, true);
   }
@@ -183,6 +188,7 @@ npuStatus reshape_and_cache(const Tensor& k_cache, const Tensor& v_cache, const 
       args.integer(from.sizes[2]);
       args.integer(from.strides[0]);
       args.integer(from.strides[1]);
+      args.integer(cache.sizes[0] * cache.sizes[1]);
       for (int d = 0; d < 3; ++d) args.integer(cache.strides[d]);
     };
     pass(key, k_cache);

@@ -48,7 +48,7 @@ int64_t capacity_of(const sim::Machine& machine, const Variant& v) {
   const int64_t halves = int64_t{2} * sim::size_of(v.cache) + sim::size_of(v.compute()) * 2 +
                          int64_t{4} * sim::size_of(v.type);
   const int64_t whole = int64_t{2} * 2 * sim::size_of(v.type);
-  return std::min<int64_t>((machine.scratchpad_bytes() - kMostRows * 8 - 4096) / (halves + whole),
+  return std::min<int64_t>((machine.scratchpad_bytes() - kMostRows * 18 - 4096) / (halves + whole),
                            16384);
 }
 
@@ -62,6 +62,7 @@ class ProgramWriter {
     const Pointer positions = b_.pointer("positions");
     const Value cache_stride = b_.integer("cache_stride");
     const Value position_stride = b_.integer("position_stride");
+    const Value cache_rows = b_.integer("cache_rows");
     half_ = b_.integer("half");
     const Value tokens = b_.integer("tokens");
     const Value tokens_each = b_.integer("tokens_each");
@@ -78,11 +79,19 @@ class ProgramWriter {
     cos_ = b_.tile("cos", v_.cache, capacity);
     sin_ = b_.tile("sin", v_.cache, capacity);
     minus_sin_ = b_.tile("minus_sin", v_.compute(), capacity);
-    const Tile index = b_.tile("index", v_.positions, kMostRows);
+    const Tile position = b_.tile("position", v_.positions, kMostRows);
+    const Tile above = b_.tile("above", DType::b8, kMostRows);
+    const Tile below = b_.tile("below", DType::b8, kMostRows);
+    const Tile index = b_.tile("index", DType::i64, kMostRows);
 
     token_ = b_.pid() / chunks * tokens_each;
     token_count_ = b_.min(tokens_each, tokens - token_);
-    b_.load(index, positions, token_ * position_stride, {{token_count_, position_stride}});
+    b_.load(position, positions, token_ * position_stride, {{token_count_, position_stride}});
+    // Other rows may follow the cache's within its allocation: positions outside go far away.
+    b_.vector(BinaryFn::ge, above, position, cache_rows);
+    b_.vector(BinaryFn::lt, below, position, 0);
+    b_.vector(BinaryFn::lor, above, above, below);
+    b_.vector(TernaryFn::where, index, above, Value(kNowhere), position);
     b_.gather(cos_, cache, 0, index, cache_stride, {{half_, 1}});
     b_.gather(sin_, cache, half_, index, cache_stride, {{half_, 1}});
     b_.vector(UnaryFn::neg, minus_sin_, sin_);
@@ -257,6 +266,7 @@ npuStatus rotary_embedding(const Tensor& q, const Tensor& k, const Tensor& posit
     args.pointer(positions.data);
     args.integer(cos_sin_cache.strides[0]);
     args.integer(positions.strides[0]);
+    args.integer(cos_sin_cache.sizes[0]);
     args.integer(half);
     args.integer(tokens);
     args.integer(split.tokens_each);

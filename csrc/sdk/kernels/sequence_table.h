@@ -10,6 +10,9 @@
 
 namespace npu::kernels {
 
+// A gather's or scatter's index beyond every allocation, whatever its stride.
+inline constexpr int64_t kNowhere = int64_t{1} << 40;
+
 class SequenceTable {
  public:
   // Declares the arguments of pass_sequence_table().

@@ -35,11 +35,17 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
+# Of one dimension: the multiply-accumulates of a cube still fit 64 bits.
+MOST = 2**20
+
+
 def _sizes(text: str) -> tuple[int, int, int]:
     match = re.fullmatch(r"(\d+)x(\d+)x(\d+)", text)
     if match is None:
         raise ValueError(f"sizes '{text}': expected MxKxN, such as 64x4096x14336")
     m, k, n = (int(part) for part in match.groups())
+    if not all(1 <= size <= MOST for size in (m, k, n)):
+        raise ValueError(f"sizes '{text}': each must be from 1 to {MOST:,}")
     return m, k, n
 
 

@@ -147,9 +147,7 @@ def test_layer_norm(dtype, sizes):
         actual = F.layer_norm(x.npu(), sizes[-1:], *on_device)
         assert actual.dtype == dtype
         tolerance = TOLERANCES[dtype]
-        torch.testing.assert_close(
-            actual.cpu().double(), expected, rtol=tolerance, atol=tolerance
-        )
+        torch.testing.assert_close(actual.cpu().double(), expected, rtol=tolerance, atol=tolerance)
 
 
 def test_native_layer_norm_returns_statistics():
