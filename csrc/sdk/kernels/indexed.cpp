@@ -139,7 +139,7 @@ npuStatus check_indexed(std::string_view kernel, const IndexedOperands& operands
 
 int64_t IndexedForm::key() const {
   int64_t key = dims;
-  key = key << 4 | indices;
+  key = key << 5 | indices;
   key = key << kMaxRank << 2 | looped;
   key = key << 2 | (rows ? 1 : 0) | (wraps ? 2 : 0);
   key = key << 8 | static_cast<int64_t>(data);
@@ -360,6 +360,34 @@ Tile IndexedWalk::offsets() {
   return offsets;
 }
 
+IndexedForm typical_indexed_form(bool rows, int indices) {
+  return {.dims = 2, .indices = indices, .rows = rows, .data = bits_of(DType::bf16)};
+}
+
+namespace {
+
+constexpr int kDataBuffers = 2;
+
+IndexedCapacity gather_capacity(const IndexedForm& form, const sim::Machine& machine) {
+  return indexed_capacity(form, machine, kDataBuffers);
+}
+
+}  // namespace
+
+sim::Program build_gather(std::string_view kernel, const sim::Machine& machine,
+                          const IndexedForm& form) {
+  const IndexedCapacity capacity = gather_capacity(form, machine);
+  Builder b(std::string(kernel), machine);
+  IndexedWalk walk(b, form, capacity);
+  const Tile data = b.tile("tile", form.data, capacity.data, kDataBuffers);
+  walk.for_each([&] {
+    const Tile offsets = walk.offsets();
+    b.gather(data, walk.view_pointer(), 0, offsets, 1, walk.access());
+    b.store(walk.tile_pointer(), walk.tile_offset(), walk.tile_region(), data);
+  });
+  return b.finish();
+}
+
 npuStatus run_gather(std::string_view kernel, const IndexedOperands& operands, npuStream stream) {
   NPU_RETURN_IF_ERROR(check_indexed(kernel, operands));
   if (operands.tile.numel() == 0) return NPU_SUCCESS;
@@ -371,26 +399,12 @@ npuStatus run_gather(std::string_view kernel, const IndexedOperands& operands, n
   if (nest.rank < 2) pad_nest(nest, nest.rank, 2 - nest.rank);
   IndexedForm form = form_of(operands, nest);
   form.data = bits_of(form.data);
-  constexpr int kDataBuffers = 2;
-  const auto capacity = [&](const sim::Machine& m) {
-    return indexed_capacity(form, m, kDataBuffers);
-  };
   npuKernel program = nullptr;
   NPU_RETURN_IF_ERROR(sdk::cached_kernel(
       stream, {kernel, {form.key()}},
-      [&](const sim::Machine& m) {
-        Builder b(std::string(kernel), m);
-        IndexedWalk walk(b, form, capacity(m));
-        const Tile data = b.tile("tile", form.data, capacity(m).data, kDataBuffers);
-        walk.for_each([&] {
-          const Tile offsets = walk.offsets();
-          b.gather(data, walk.view_pointer(), 0, offsets, 1, walk.access());
-          b.store(walk.tile_pointer(), walk.tile_offset(), walk.tile_region(), data);
-        });
-        return b.finish();
-      },
-      &program));
-  const IndexedTiling tiling = choose_indexed_tiling(form, nest, capacity(*machine), *machine);
+      [&](const sim::Machine& m) { return build_gather(kernel, m, form); }, &program));
+  const IndexedTiling tiling =
+      choose_indexed_tiling(form, nest, gather_capacity(form, *machine), *machine);
   Arguments args;
   NPU_RETURN_IF_ERROR(pass_indexed(args, operands, form, nest, tiling));
   return launch(program, tiling.grid, args, stream);

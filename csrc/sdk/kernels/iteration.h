@@ -11,7 +11,8 @@
 
 namespace npu::kernels {
 
-inline constexpr int kMaxIterationTensors = 8;
+// Two tensors and an index for each dimension.
+inline constexpr int kMaxIterationTensors = 2 + kMaxRank;
 
 // Dimensions stand innermost first here, as the loops that unroll them count.
 struct Iteration {

@@ -27,6 +27,12 @@ def test_advanced_indexing(dtype, same):
     same(lambda x: x[torch.empty(0, dtype=torch.int64, device=x.device)], x)
 
 
+def test_an_index_for_each_of_many_dimensions(same):
+    x, i = tensor(*[2] * 12), torch.tensor([0, 1, -1])
+    same(lambda x, i: x[(i,) * 12], x, i)
+    same(lambda x, i: x.index_put((i,) * 12, i.to(x.dtype), accumulate=True), x, i)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_advanced_assignment(dtype, same):
     x, i = tensor(5, 6, 7, dtype=dtype), torch.tensor([0, -1, 3])
