@@ -214,14 +214,20 @@ npuStatus check(const Tensor& result, std::string_view operand, const Tensor& in
   return check_same_sizes(kName, expected, result);
 }
 
+constexpr Variant kTypical = {
+    .in = DType::f32,
+    .values = DType::f32,
+    .form = {.whole = false, .kept_dims = 1, .left_out = 1U << kValues | 1U << kPlaces}};
+
 }  // namespace
 
 sim::Program library_argmax(const sim::Machine& machine) {
-  constexpr uint32_t kLeftOut = 1U << kValues | 1U << kPlaces;
-  return build_arg_reduce(machine,
-                          {.in = DType::f32,
-                           .values = DType::f32,
-                           .form = {.whole = false, .kept_dims = 1, .left_out = kLeftOut}});
+  return build_arg_reduce(machine, kTypical);
+}
+sim::Program library_argmin(const sim::Machine& machine) {
+  Variant v = kTypical;
+  v.largest = false;
+  return build_arg_reduce(machine, v);
 }
 
 npuStatus arg_reduce(bool largest, const Tensor& values, const Tensor& indices, const Tensor& in,

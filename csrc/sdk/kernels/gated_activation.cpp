@@ -133,8 +133,14 @@ npuStatus gated_activation(GatedActivation op, const Tensor& out, const Tensor& 
   });
 }
 
-sim::Program library_gated_activation(const sim::Machine& machine) {
+sim::Program library_silu_and_mul(const sim::Machine& machine) {
   return build(machine, {GatedActivation::silu, DType::bf16, DType::bf16, 2});
+}
+sim::Program library_gelu_and_mul(const sim::Machine& machine) {
+  return build(machine, {GatedActivation::gelu, DType::bf16, DType::bf16, 2});
+}
+sim::Program library_gelu_tanh_and_mul(const sim::Machine& machine) {
+  return build(machine, {GatedActivation::gelu_tanh, DType::bf16, DType::bf16, 2});
 }
 
 }  // namespace npu::kernels

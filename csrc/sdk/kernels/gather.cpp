@@ -1,9 +1,23 @@
 // Reading at indices: index_select, gather and advanced indexing are one program family.
 #include "csrc/sdk/kernels/indexed.h"
+#include "csrc/sdk/kernels/library_programs.h"
 #include "csrc/sdk/runtime/status.h"
 #include "npu/kernels/index.h"
 
 namespace npu::kernels {
+
+sim::Program library_index_select(const sim::Machine& machine) {
+  return build_gather("index_select", machine, typical_indexed_form(/*rows=*/true));
+}
+sim::Program library_gather(const sim::Machine& machine) {
+  return build_gather("gather", machine, typical_indexed_form(/*rows=*/false));
+}
+sim::Program library_index_get(const sim::Machine& machine) {
+  IndexedForm form = typical_indexed_form(/*rows=*/false, /*indices=*/2);
+  form.wraps = true;
+  return build_gather("index_get", machine, form);
+}
+
 npuStatus index_select(const Tensor& out, const Tensor& in, int dim, const Tensor& index,
                        npuStream stream) {
   return sdk::guarded([&]() -> npuStatus {

@@ -61,6 +61,9 @@ struct IndexedForm {
   int64_t key() const;
 };
 
+// The usual form, for tools: rows of bf16 matrices, or their elements, at i64 indices.
+IndexedForm typical_indexed_form(bool rows, int indices = 1);
+
 // Tensor numbers in the nest.
 inline constexpr int kTileOperand = 0;
 inline constexpr int kViewOperand = 1;
@@ -131,6 +134,8 @@ class IndexedWalk {
 npuStatus pass_indexed(Arguments& args, const IndexedOperands& operands, const IndexedForm& form,
                        const Iteration& nest, const IndexedTiling& tiling);
 
+sim::Program build_gather(std::string_view kernel, const sim::Machine& machine,
+                          const IndexedForm& form);
 // out = view at the indices.
 npuStatus run_gather(std::string_view kernel, const IndexedOperands& operands, npuStream stream);
 

@@ -5,6 +5,7 @@
 
 #include <vector>
 
+#include "csrc/sdk/kernels/library_programs.h"
 #include "csrc/sdk/kernels/tile_walk.h"
 #include "csrc/sdk/runtime/kernel_cache.h"
 #include "csrc/sdk/runtime/status.h"
@@ -106,7 +107,14 @@ sim::Program build_write(const sim::Machine& machine, const Form& form) {
   return b.finish();
 }
 
+constexpr Form kTypical = {DType::f32, 2, 2};
+
 }  // namespace
+
+sim::Program library_nonzero_count(const sim::Machine& machine) {
+  return build_count(machine, kTypical);
+}
+sim::Program library_nonzero(const sim::Machine& machine) { return build_write(machine, kTypical); }
 
 npuStatus nonzero(const Tensor& coordinates, const Tensor& in, npuStream stream) {
   return sdk::guarded([&]() -> npuStatus {

@@ -1,10 +1,13 @@
 // Random tensors. Element i in row-major order draws number `offset` + i, however the tensor is
 // tiled or laid out; a formula makes the distribution from it.
+#include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <numbers>
 
 #include "csrc/sdk/kernels/formula.h"
+#include "csrc/sdk/kernels/library_programs.h"
 #include "csrc/sdk/kernels/tile_walk.h"
 #include "csrc/sdk/runtime/kernel_cache.h"
 #include "csrc/sdk/runtime/status.h"
@@ -185,6 +188,19 @@ sim::Program build(const sim::Machine& machine, int form, DType out_type, int di
 }
 
 }  // namespace
+
+std::vector<std::string_view> library_randoms() {
+  std::vector<std::string_view> names;
+  for (const Form& form : kTable) names.emplace_back(form.name);
+  return names;
+}
+
+sim::Program library_random(std::string_view name, const sim::Machine& machine) {
+  const auto* entry = std::ranges::find(kTable, name, &Form::name);
+  const auto form = static_cast<int>(entry - std::begin(kTable));
+  const bool integers = entry->draw == RandomFn::bits;
+  return build(machine, form, integers ? DType::i64 : DType::f32, 0);
+}
 
 npuStatus random(Distribution distribution, const Tensor& out, Scalar a, Scalar b, uint64_t seed,
                  uint64_t offset, npuStream stream) {

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "csrc/sdk/kernels/indexed.h"
+#include "csrc/sdk/kernels/library_programs.h"
 #include "csrc/sdk/runtime/kernel_cache.h"
 #include "csrc/sdk/runtime/status.h"
 #include "npu/kernels/index.h"
@@ -63,8 +64,13 @@ void separate(Iteration& nest) {
   nest.rank = next;
 }
 
+IndexedCapacity capacity_of(const IndexedForm& form, const sim::Machine& machine, Accumulate how) {
+  return indexed_capacity(form, machine, reads_back(how) ? 4 : 2);
+}
+
 sim::Program build(std::string_view name, const sim::Machine& machine, const IndexedForm& form,
-                   const IndexedCapacity& capacity, Accumulate how) {
+                   Accumulate how) {
+  const IndexedCapacity capacity = capacity_of(form, machine, how);
   Builder b(std::string(name), machine);
   IndexedWalk walk(b, form, capacity);
   const Tile data = b.tile("tile", form.data, capacity.data, 2);
@@ -103,20 +109,35 @@ npuStatus run_scatter(std::string_view kernel, const IndexedOperands& operands, 
   IndexedForm form = form_of(operands, nest);
   if (how != Accumulate::add) form.looped = sharing_dims(nest);
   if (how == Accumulate::assign) form.data = bits_of(form.data);
-  const auto capacity = [&](const sim::Machine& m) {
-    return indexed_capacity(form, m, reads_back(how) ? 4 : 2);
-  };
   npuKernel program = nullptr;
   NPU_RETURN_IF_ERROR(sdk::cached_kernel(
       stream, {kernel, {form.key(), static_cast<int64_t>(how)}},
-      [&](const sim::Machine& m) { return build(kernel, m, form, capacity(m), how); }, &program));
-  const IndexedTiling tiling = choose_indexed_tiling(form, nest, capacity(*machine), *machine);
+      [&](const sim::Machine& m) { return build(kernel, m, form, how); }, &program));
+  const IndexedTiling tiling =
+      choose_indexed_tiling(form, nest, capacity_of(form, *machine, how), *machine);
   Arguments args;
   NPU_RETURN_IF_ERROR(pass_indexed(args, operands, form, nest, tiling));
   return launch(program, tiling.grid, args, stream);
 }
 
 }  // namespace
+
+sim::Program library_scatter(const sim::Machine& machine) {
+  IndexedForm form = typical_indexed_form(/*rows=*/false);
+  form.looped = 1;
+  return build("scatter", machine, form, Accumulate::assign);
+}
+sim::Program library_index_accumulate(const sim::Machine& machine) {
+  IndexedForm form = typical_indexed_form(/*rows=*/true);
+  form.data = DType::f32;
+  return build("index_accumulate", machine, form, Accumulate::add);
+}
+sim::Program library_index_put(const sim::Machine& machine) {
+  IndexedForm form = typical_indexed_form(/*rows=*/true, /*indices=*/2);
+  form.wraps = true;
+  form.looped = 2;
+  return build("index_put", machine, form, Accumulate::assign);
+}
 
 npuStatus scatter(const Tensor& self, int dim, const Tensor& index, const Tensor& src,
                   Accumulate how, npuStream stream) {

@@ -2,6 +2,7 @@
 // of the last round's step where the element there is still on the left.
 #include <array>
 
+#include "csrc/sdk/kernels/library_programs.h"
 #include "csrc/sdk/kernels/tile_walk.h"
 #include "csrc/sdk/runtime/status.h"
 #include "npu/kernels/elementwise.h"
@@ -68,6 +69,10 @@ sim::Program build(const sim::Machine& machine, DType type, int dims, bool right
 }
 
 }  // namespace
+
+sim::Program library_searchsorted(const sim::Machine& machine) {
+  return build(machine, DType::f32, 2, false);
+}
 
 npuStatus searchsorted(const Tensor& out, const Tensor& sorted, const Tensor& values, bool right,
                        npuStream stream) {

@@ -179,6 +179,7 @@ npuStatus run(std::string_view name, Build build, std::span<const Tensor* const>
 }
 
 constexpr Types kTypical = {DType::bf16, {DType::bf16, DType::bf16}, 1};
+constexpr Types kTypicalBackward = {DType::bf16, {DType::bf16, DType::bf16}, 2};
 
 }  // namespace
 
@@ -189,9 +190,10 @@ sim::Program library_log_softmax(const sim::Machine& machine) {
   return build_softmax(machine, kTypical, {.kept_dims = 1}, true);
 }
 sim::Program library_softmax_backward(const sim::Machine& machine) {
-  Types types = kTypical;
-  types.inputs = 2;
-  return build_backward(machine, types, {.kept_dims = 1}, false);
+  return build_backward(machine, kTypicalBackward, {.kept_dims = 1}, false);
+}
+sim::Program library_log_softmax_backward(const sim::Machine& machine) {
+  return build_backward(machine, kTypicalBackward, {.kept_dims = 1}, true);
 }
 
 npuStatus softmax(const Tensor& out, const Tensor& in, int dim, bool log, npuStream stream) {

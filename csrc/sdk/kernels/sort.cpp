@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "csrc/sdk/builder/builder.h"
+#include "csrc/sdk/kernels/library_programs.h"
 #include "csrc/sdk/kernels/sort_lines.h"
 #include "csrc/sdk/kernels/tile_walk.h"
 #include "csrc/sdk/runtime/kernel_cache.h"
@@ -174,6 +175,10 @@ npuStatus sort_by_merging(const SortedLines& out, const SortedLines& in, int dim
 }
 
 }  // namespace
+
+sim::Program library_sort_merge(const sim::Machine& machine) {
+  return MergeWriter(machine, DType::f32, 2, false).write();
+}
 
 npuStatus sort(const Tensor& values, const Tensor& indices, const Tensor& in, int dim,
                bool descending, npuStream stream) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "csrc/sdk/builder/builder.h"
+#include "csrc/sdk/kernels/library_programs.h"
 #include "csrc/sdk/kernels/tile_walk.h"
 #include "csrc/sdk/runtime/kernel_cache.h"
 #include "csrc/sdk/runtime/status.h"
@@ -90,6 +91,10 @@ int64_t lines_in(const Iteration& nest) {
 }
 
 }  // namespace
+
+sim::Program library_sort(const sim::Machine& machine) {
+  return build(machine, {.key = DType::f32, .dims = 2});
+}
 
 npuStatus check_sort(std::string_view kernel, const Tensor& values, const Tensor& indices,
                      const Tensor& in, int dim) {

@@ -46,6 +46,9 @@ sim::Program build_triangle(const sim::Machine& machine, DType dst_type, DType s
 sim::Program library_tril(const sim::Machine& machine) {
   return build_triangle(machine, DType::f32, DType::f32, 2, true);
 }
+sim::Program library_triu(const sim::Machine& machine) {
+  return build_triangle(machine, DType::f32, DType::f32, 2, false);
+}
 
 npuStatus triangle(const Tensor& dst, const Tensor& src, int64_t diagonal, bool lower,
                    npuStream stream) {

@@ -102,20 +102,40 @@ def test_sticky_error_until_reset(run_python):
     assert result.returncode == 0, result.stderr
 
 
-def test_disabled_engine_names_engine_and_kernel(run_python):
+@pytest.mark.parametrize(
+    ("engine", "kernel", "use"),
+    [
+        ("vector", "axpy", f"torch.npu.launch({ADD!r}, 1, [y, y, y, 10, 1.0])"),
+        ("dma", "axpy", f"torch.npu.launch({ADD!r}, 1, [y, y, y, 10, 1.0])"),
+        ("matrix", "gemm", "torch.mm(y.view(2, 5), y.view(5, 2))"),
+    ],
+)
+def test_disabled_engine_names_engine_and_kernel(run_python, engine, kernel, use):
     result = run_python(
         f"""
         import torch
         y = torch.empty(10, device="npu")
         try:
-            torch.npu.launch({ADD!r}, 1, [y, y, y, 10, 1.0])
+            {use}
             torch.npu.synchronize()
         except RuntimeError as error:
             print(error)
+        torch.npu.reset_device()
+        print("alive", torch.arange(3).to("npu").cpu().tolist())
         """,
-        NPU_DISABLE="vector",
+        NPU_DISABLE=engine,
     )
-    assert "vector" in result.stdout and "axpy" in result.stdout, result.stdout + result.stderr
+    message, alive = result.stdout.rstrip().rsplit("\n", 1)
+    assert engine in message and kernel in message, result.stdout + result.stderr
+    assert alive == "alive [0, 1, 2]"
+
+
+def test_wrong_engine_to_disable(run_python):
+    code = "import torch; torch.ones(2, device='npu')"
+    result = run_python(code, NPU_DISABLE="tensor")
+    assert result.returncode != 0
+    for text in ("NPU_DISABLE", "tensor", "matrix", "vector", "dma"):
+        assert text in result.stderr
 
 
 def test_simulated_time_is_deterministic(run_python):
