@@ -1,5 +1,6 @@
 // Negative log likelihood: gathers the scores of the targets, scatters their gradients. Dimension 1
 // holds the classes, for pixels (the 2d forms) as for vectors.
+#include <ATen/OpMathType.h>
 #include <ATen/core/Reduction.h>
 #include <ATen/native/Resize.h>
 #include <ATen/ops/empty.h>
@@ -18,6 +19,9 @@ namespace {
 
 using at::Tensor;
 
+// 16-bit scores are summed in 32 bits.
+Tensor widened(const Tensor& tensor) { return tensor.to(at::toOpMathType(tensor.scalar_type())); }
+
 // Of every target.
 struct Targets {
   Tensor ignored;
@@ -30,17 +34,19 @@ Targets read_targets(const Tensor& target, const Tensor& weight, int64_t ignore_
   Targets targets;
   targets.ignored = target.eq(ignore_index);
   targets.place = target.to(at::kLong).masked_fill(targets.ignored, 0);
-  targets.weight = weight.defined()
-                       ? at::index_select(weight, 0, targets.place.reshape(-1)).view(target.sizes())
-                       : at::ones(target.sizes(), options);
+  targets.weight =
+      weight.defined()
+          ? at::index_select(widened(weight), 0, targets.place.reshape(-1)).view(target.sizes())
+          : at::ones(target.sizes(), options);
   targets.weight.masked_fill_(targets.ignored, 0);
   return targets;
 }
 
 void forward(const Tensor& self, const Tensor& target, const Tensor& weight, int64_t reduction,
              int64_t ignore_index, const Tensor& output, const Tensor& total_weight) {
-  const Targets targets = read_targets(target, weight, ignore_index, self.options());
-  const Tensor scores = at::gather(self, 1, targets.place.unsqueeze(1)).squeeze(1);
+  const Targets targets = read_targets(target, weight, ignore_index,
+                                       self.options().dtype(at::toOpMathType(self.scalar_type())));
+  const Tensor scores = widened(at::gather(self, 1, targets.place.unsqueeze(1)).squeeze(1));
   const Tensor losses = scores.mul(targets.weight).neg_().masked_fill_(targets.ignored, 0);
   if (reduction == at::Reduction::None) {
     output.copy_(losses.view(output.sizes()));
@@ -56,13 +62,16 @@ void forward(const Tensor& self, const Tensor& target, const Tensor& weight, int
 void backward(const Tensor& grad_output, const Tensor& target, const Tensor& weight,
               int64_t reduction, int64_t ignore_index, const Tensor& total_weight,
               const Tensor& grad_input) {
-  const Targets targets = read_targets(target, weight, ignore_index, grad_input.options());
+  const auto type = at::toOpMathType(grad_input.scalar_type());
+  const Targets targets =
+      read_targets(target, weight, ignore_index, grad_input.options().dtype(type));
   Tensor grad = grad_output;
   if (reduction == at::Reduction::None) grad = grad.view(target.sizes());
   if (reduction == at::Reduction::Mean) grad = grad.div(total_weight);
   const Tensor values = targets.weight.mul(grad).neg_().masked_fill_(targets.ignored, 0);
   grad_input.zero_();
-  grad_input.scatter_(1, targets.place.unsqueeze(1), values.unsqueeze(1));
+  grad_input.scatter_(1, targets.place.unsqueeze(1),
+                      values.unsqueeze(1).to(grad_input.scalar_type()));
 }
 
 Tensor tensor_or_none(at::OptionalTensorRef tensor) {
