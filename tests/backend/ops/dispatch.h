@@ -1,6 +1,7 @@
 // What the tests of torch.ops.npu share: calls through PyTorch's dispatcher, tensors on the device.
 #pragma once
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/allclose.h>
@@ -9,7 +10,7 @@
 
 namespace npu::backend::testing {
 
-inline constexpr c10::Device kDevice(c10::kPrivateUse1, 0);
+inline const c10::Device kDevice(c10::kPrivateUse1, 0);
 
 // The operator `npu::name`, of the signature that its schema has.
 template <class Signature>
