@@ -135,7 +135,7 @@ TEST_F(DeviceDeathTest, WrongValuesNameVariableValueAndTheRightOnes) {
                  {"NPU_LAUNCH_BLOCKING=yes", "'1' or '0'"});
   expect_refused({{"NPU_CACHE_DIR", "/dev/null"}}, NPU_ERROR_ENVIRONMENT,
                  {"NPU_CACHE_DIR=/dev/null"});
-  expect_refused({{"NPU_ARCH", "n17"}}, NPU_ERROR_MACHINE_FILE, {"n17"});
+  expect_refused({{"NPU_ARCH", "n17"}}, NPU_ERROR_MACHINE_FILE, {"NPU_ARCH=n17", "n1-edge"});
 }
 
 TEST_F(DeviceDeathTest, ForkedChildrenAreTold) {

@@ -175,6 +175,54 @@ TEST_F(TimeTest, ThreadsHaveClocksOfTheirOwn) {
   EXPECT_EQ(now(), mine);
 }
 
+std::vector<double> enqueue_times;
+void note_enqueue(const npuActivity* activity, void*) {
+  enqueue_times.push_back(activity->enqueue_ns);
+}
+
+TEST_F(TimeTest, ThreadsThatTakeTurnsGoOnFromEachOther) {
+  (void)busy_ns(100000);
+  const double start = now();
+  const auto launches = [&](int count) {
+    for (int i = 0; i < count; ++i) {
+      EXPECT_OK(launch(module.kernel("busy"), 1, {arg(int64_t{1})}, stream));
+    }
+  };
+  enqueue_times.clear();
+  ASSERT_OK(npuSetActivityCallback(note_enqueue, nullptr));
+  launches(2);
+  std::thread(launches, 3).join();
+  launches(1);
+  std::thread([&] {
+    launches(1);
+    (void)now();
+  }).join();
+  const double last = enqueue_times.back();
+  std::thread(launches, 1).join();
+  const double end = now();
+  ASSERT_OK(npuSetActivityCallback(nullptr, nullptr));
+  ASSERT_EQ(enqueue_times.size(), 8u);
+  for (size_t i = 0; i < 7; ++i) {
+    EXPECT_NEAR(enqueue_times[i], start + static_cast<double>(i + 1) * kLaunchNs, 0.01) << i;
+  }
+  // The thread before the last one waited for its launch.
+  EXPECT_GT(enqueue_times[7], last + kLaunchNs);
+  EXPECT_GE(end, enqueue_times[7]);
+}
+
+TEST_F(TimeTest, FreeingMovesNoClock) {
+  const auto measure = [&](bool free) {
+    const double start = now();
+    auto memory = std::make_unique<Memory>(1 << 20);
+    EXPECT_OK(launch(module.kernel("busy"), 1, {arg(int64_t{100000})}, stream));
+    if (free) memory.reset();
+    EXPECT_OK(launch(module.kernel("busy"), 1, {arg(int64_t{100000})}, stream));
+    return now() - start;
+  };
+  const double kept = measure(false);
+  EXPECT_NEAR(measure(true), kept, 0.01);
+}
+
 TEST_F(TimeTest, DoesNotDependOnTheAllocation) {
   double first = 0;
   for (int repeat = 0; repeat < 3; ++repeat) {

@@ -50,7 +50,7 @@ int64_t current(const StatArray& stat) {
 Block* BlockCache::acquire(size_t bytes, c10::StreamId stream) {
   const SizeClass rounded = size_class(bytes);
   const std::scoped_lock lock(mutex_);
-  if (!pending_.empty()) collect_pending(/*wait=*/false);
+  if (!pending_.empty()) collect_pending(/*to_free=*/false);
   Block* block = take_kept(rounded.index, stream);
   if (block == nullptr) block = make(bytes, stream);
   block->requested = bytes;
@@ -106,7 +106,7 @@ void BlockCache::empty() {
 }
 
 void BlockCache::empty_locked() {
-  collect_pending(/*wait=*/true);
+  collect_pending(/*to_free=*/true);
   while (!kept_.empty()) drop(kept_.back());
 }
 
@@ -224,14 +224,14 @@ void BlockCache::trim() {
   while (kept_bytes_ > limit) drop(kept_.back());
 }
 
-void BlockCache::collect_pending(bool wait) {
+void BlockCache::collect_pending(bool to_free) {
   const auto done = [&](const Pending& pending) {
     return std::ranges::all_of(pending.events, [&](npuEvent event) {
-      return wait ? (npuEventSynchronize(event), true)
-                  : npuEventQuery(event) != NPU_ERROR_NOT_READY;
+      // Blocks to be freed need no waiting here: npuFree waits, and moves no simulated clock.
+      return to_free || npuEventQuery(event) != NPU_ERROR_NOT_READY;
     });
   };
-  if (wait && !pending_.empty()) ++stats_.num_sync_all_streams;
+  if (to_free && !pending_.empty()) ++stats_.num_sync_all_streams;
   std::erase_if(pending_, [&](Pending& pending) {
     if (!done(pending)) return false;
     std::ranges::for_each(pending.events, npuEventDestroy);

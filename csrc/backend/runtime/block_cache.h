@@ -63,7 +63,7 @@ class BlockCache {
   void drop(Block* block);  // returns a kept block to the device
   void trim();
   void empty_locked();
-  void collect_pending(bool wait);
+  void collect_pending(bool to_free);
   [[noreturn]] void throw_out_of_memory(size_t bytes);
   void report_to_profiler(const Block& block, bool acquired);
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstdint>
 
@@ -21,5 +22,12 @@ inline Picoseconds& host_clock() {
 }
 
 inline void advance_host_clock(Picoseconds to) { host_clock() = std::max(host_clock(), to); }
+
+// A clock that several threads move, never back.
+inline void raise(std::atomic<Picoseconds>& clock, Picoseconds to) {
+  Picoseconds seen = clock.load(std::memory_order_relaxed);
+  while (seen < to && !clock.compare_exchange_weak(seen, to)) {
+  }
+}
 
 }  // namespace npu::sdk

@@ -64,7 +64,7 @@ void Device::reset() {
   workspaces_.forget();
   memory_.reset();
   reset_counters();
-  advance_host_clock(latest.load());
+  meet(synchronized_, std::max(latest.load(), latest_host_.load()));
   latest.store(host_clock());
   origin.store(host_clock());
   {

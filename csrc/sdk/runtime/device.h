@@ -1,6 +1,7 @@
 // A device: its memory, its queue and worker, its sticky error, clocks and counts.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -29,35 +30,41 @@ class Device {
   int index() const { return index_; }
   const Environment& environment() const { return environment_; }
   const sim::Machine& machine() const { return machine_; }
-  Picoseconds launch_cost() const { return launch_cost_; }
   DeviceMemory& memory() { return memory_; }
   WorkspaceCache& workspaces() { return workspaces_; }
   npuStream_st& default_stream() { return *default_stream_; }
   uint64_t next_stream_number() { return stream_count_.fetch_add(1); }
 
   // ---- Work. `fill` writes the command's own fields. The worker starts with the first command.
+  // Threads that take turns on a stream go on from each other's clocks.
   template <class Fill>
   npuStatus enqueue(npuStream_st& stream, CommandKind kind, Fill&& fill) {
     const uint64_t ticket = queue_.push([&](Command& command) {
       command.kind = kind;
       command.stream = &stream;
-      command.enqueued = host_clock();
+      command.enqueued = enqueue_time(stream, kind);
       fill(command);
       stream.last_ticket.store(command.ticket, std::memory_order_release);
       if (!worker_.joinable()) start_worker();
     });
     if (!environment_.launch_blocking) return NPU_SUCCESS;
     queue_.wait(ticket);
-    advance_host_clock(stream.clock.load());
+    meet(stream.host_clock, stream.clock.load());
     return check();
   }
   CommandQueue& queue() { return queue_; }
   // Waits for everything enqueued so far; the caller's simulated clock stays where it is.
   void drain() { queue_.wait(queue_.last_ticket()); }
-  // Drains and moves the caller's simulated clock past the device's.
+  // Drains and moves the caller's simulated clock past the device's and past those of the threads
+  // that enqueued.
   void synchronize() {
     drain();
-    advance_host_clock(latest.load());
+    meet(synchronized_, std::max(latest.load(), latest_host_.load()));
+  }
+  // The same for one stream.
+  void synchronize(npuStream_st& stream) {
+    queue_.wait(stream.last_ticket.load(std::memory_order_acquire));
+    meet(stream.host_clock, stream.clock.load());
   }
   // Drops what is pending and ends the worker. Two steps, as workers wait for each other.
   void ask_to_stop();
@@ -90,6 +97,23 @@ class Device {
   void reset_counters();
 
  private:
+  // Moves the caller's clock past what the enqueuing costs it. Under the queue's lock, so that the
+  // stream's times rise with its commands.
+  Picoseconds enqueue_time(npuStream_st& stream, CommandKind kind) {
+    Picoseconds& clock = host_clock();
+    clock = std::max({clock, stream.host_clock.load(), synchronized_.load()});
+    if (kind == CommandKind::launch || kind == CommandKind::zero) clock += launch_cost_;
+    raise(stream.host_clock, clock);
+    raise(latest_host_, clock);
+    return clock;
+  }
+  // Moves the caller's clock to where the work it waited for and the threads before it were, and
+  // leaves it there for the threads after it.
+  void meet(std::atomic<Picoseconds>& shared, Picoseconds done) {
+    advance_host_clock(std::max(shared.load(), done));
+    raise(shared, host_clock());
+    raise(latest_host_, host_clock());
+  }
   void start_worker();
   npuStatus fail_sticky() const;
 
@@ -100,6 +124,8 @@ class Device {
   DeviceMemory memory_;
   WorkspaceCache workspaces_;
   std::atomic<uint64_t> stream_count_{0};
+  std::atomic<Picoseconds> synchronized_{0};  // latest clock of a thread that waited for it all
+  std::atomic<Picoseconds> latest_host_{0};   // and of any that enqueued or waited
   npuStream_st* default_stream_;
   CommandQueue queue_;
   std::thread worker_;

@@ -3,7 +3,6 @@
 #include <bit>
 #include <utility>
 
-#include "csrc/sdk/runtime/clock.h"
 #include "csrc/sdk/runtime/device.h"
 #include "csrc/sdk/runtime/module.h"
 #include "csrc/sdk/runtime/status.h"
@@ -88,7 +87,6 @@ npuStatus enqueue_launch(npuStream_st& stream, const sim::Program& program, int6
                          std::span<const npuArg> args) {
   Device& device = *stream.device;
   sim::Launch& launch = prepare(device, program, grid, args);
-  host_clock() += device.launch_cost();
   return device.enqueue(stream, CommandKind::launch,
                         [&](Command& command) { std::swap(command.launch, launch); });
 }
@@ -97,7 +95,6 @@ npuStatus enqueue_zero(npuStream_st& stream, const sim::Program& program, int64_
                        std::span<const npuArg> args, std::byte* dst, int64_t bytes) {
   Device& device = *stream.device;
   sim::Launch& launch = prepare(device, program, grid, args);
-  host_clock() += device.launch_cost();
   return device.enqueue(stream, CommandKind::zero, [&](Command& command) {
     std::swap(command.launch, launch);
     command.dst = dst;

@@ -195,7 +195,7 @@ npuStatus npuFree(void* pointer) {
     if (device == nullptr) {
       return failf(NPU_ERROR_INVALID_VALUE, "npuFree: {} is not an address of a device", pointer);
     }
-    device->synchronize();
+    device->drain();  // when memory comes back is no event of the simulation
     if (device->memory().release(pointer) || device->memory().is_stale(pointer)) {
       return NPU_SUCCESS;
     }

@@ -41,19 +41,26 @@ Environment read_environment() {
   return parse_environment([](const char* name) { return std::getenv(name); });
 }
 
+sim::Machine read_machine(const Environment& environment) {
+  try {
+    return sim::load_machine(environment.arch);
+  } catch (const sim::MachineError& error) {
+    throw StatusError(status_of(error.kind()),
+                      fmt::format("NPU_ARCH={}: {}", environment.arch, error.what()));
+  }
+}
+
 void start() {
   auto made = std::make_unique<Runtime>();
   try {
     made->environment = read_environment();
-    made->machine = sim::load_machine(made->environment.arch);
+    made->machine = read_machine(made->environment);
     for (size_t i = 0; i < made->environment.devices.size(); ++i) {
       made->devices.push_back(
           std::make_unique<Device>(static_cast<int>(i), made->environment, made->machine));
     }
   } catch (const StatusError& error) {
     failure = new Failure{error.status(), error.what()};
-  } catch (const sim::MachineError& error) {
-    failure = new Failure{status_of(error.kind()), error.what()};
   }
   if (failure != nullptr) {
     state.store(State::failed);
@@ -98,7 +105,7 @@ int device_count() {
     return static_cast<int>(runtime().devices.size());
   }
   const Environment environment = read_environment();
-  sim::load_machine(environment.arch);
+  read_machine(environment);
   return static_cast<int>(environment.devices.size());
 }
 

@@ -12,12 +12,6 @@ HandlePool<npuStream_st>& pool() {
   return *streams;
 }
 
-// Waits for the stream's work and moves the caller's simulated clock past it.
-void synchronize(npuStream_st& stream) {
-  stream.device->queue().wait(stream.last_ticket.load(std::memory_order_acquire));
-  advance_host_clock(stream.clock.load());
-}
-
 }  // namespace
 
 npuStream_st* create_stream(Device& device) {
@@ -26,6 +20,7 @@ npuStream_st* create_stream(Device& device) {
   stream->number = device.next_stream_number();
   stream->last_ticket.store(0);
   stream->clock.store(0);
+  stream->host_clock.store(0);
   return stream;
 }
 
@@ -68,7 +63,7 @@ npuStatus npuStreamDestroy(npuStream handle) {
     if (&stream == &stream.device->default_stream()) {
       return fail(NPU_ERROR_INVALID_VALUE, "a default stream cannot be destroyed");
     }
-    synchronize(stream);
+    stream.device->synchronize(stream);
     pool().destroy(&stream);
     return NPU_SUCCESS;
   });
@@ -93,7 +88,7 @@ npuStatus npuStreamQuery(npuStream handle) {
 npuStatus npuStreamSynchronize(npuStream handle) {
   return guarded([&] {
     npuStream_st& stream = usable_stream(handle);
-    synchronize(stream);
+    stream.device->synchronize(stream);
     return stream.device->check();
   });
 }

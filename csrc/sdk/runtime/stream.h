@@ -17,6 +17,9 @@ struct npuStream_st : npu::sdk::Handle {
   std::atomic<uint64_t> last_ticket{0};
   // When its last finished command ended; the worker writes it.
   std::atomic<npu::sdk::Picoseconds> clock{0};
+  // The latest clock of a host thread that enqueued on it or waited for it: where the next thread
+  // to enqueue is at least.
+  std::atomic<npu::sdk::Picoseconds> host_clock{0};
 };
 
 namespace npu::sdk {
