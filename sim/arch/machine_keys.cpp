@@ -14,7 +14,7 @@ const MachineKey kKeys[] = {
     KEY(clock_ghz, 0.001, 100, "core clock, GHz"),
 
     KEY(core.count, 1, 1024, "cores"),
-    KEY(core.scratchpad_kib, 1, 1 << 20, "scratchpad of a core, KiB"),
+    KEY(core.scratchpad_kib, 32, 1 << 20, "scratchpad of a core, KiB"),
     KEY(core.queue_depth, 1, 1024, "instructions waiting in each engine's queue"),
 
     KEY(matrix.rows, 1, 4096, "rows of the weight-stationary array (the products' depth)"),

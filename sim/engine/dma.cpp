@@ -211,14 +211,15 @@ void load(const Transfer& transfer, const Tile& dst) {
   copy_strided(pair_with(transfer, dst, false), size_of(dst.dtype), dst.data, transfer.memory);
 }
 
-void store(EngineContext& context, const Transfer& transfer, const Tile& src, bool add) {
+void store(EngineContext& context, const Transfer& transfer, const Tile& src, bool add,
+           bool stream) {
   if (src.elements() == 0) return;
   const Tile fitting = fit(context, transfer, src);
   const StridedShape shape = pair_with(transfer, fitting, true);
   if (add) {
     add_all(context, src.dtype, shape, transfer.memory, fitting.data);
   } else {
-    copy_strided(shape, size_of(src.dtype), transfer.memory, fitting.data);
+    copy_strided(shape, size_of(src.dtype), transfer.memory, fitting.data, stream);
   }
 }
 

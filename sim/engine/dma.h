@@ -27,8 +27,9 @@ std::optional<Tile> alias(const Transfer& transfer, DType dtype);
 void load(const Transfer& transfer, const Tile& dst);
 
 // A tile whose elements, in row-major order, are the transfer's. `add` accumulates in element order
-// with one rounding for each addition.
-void store(EngineContext& context, const Transfer& transfer, const Tile& src, bool add);
+// with one rounding for each addition. `stream`: see copy_strided.
+void store(EngineContext& context, const Transfer& transfer, const Tile& src, bool add,
+           bool stream = false);
 
 // `value` as `encode` has it.
 void fill_memory(EngineContext& context, const Transfer& transfer, DType dtype, int64_t value);

@@ -10,51 +10,6 @@ namespace {
 
 constexpr int64_t kChunkBytes = 4096;  // of each operand; all of them stay in the L1 cache
 
-bool is_predicate(Opcode op, uint8_t fn) {
-  if (op == Opcode::v_unary) {
-    switch (static_cast<UnaryFn>(fn)) {
-      case UnaryFn::not_:
-      case UnaryFn::isnan:
-      case UnaryFn::isinf:
-      case UnaryFn::isfinite:
-      case UnaryFn::isposinf:
-      case UnaryFn::isneginf:
-      case UnaryFn::signbit:
-        return true;
-      default:
-        return false;
-    }
-  }
-  if (op != Opcode::v_binary) return false;
-  switch (static_cast<BinaryFn>(fn)) {
-    case BinaryFn::eq:
-    case BinaryFn::ne:
-    case BinaryFn::lt:
-    case BinaryFn::le:
-    case BinaryFn::gt:
-    case BinaryFn::ge:
-    case BinaryFn::land:
-    case BinaryFn::lor:
-    case BinaryFn::lxor:
-      return true;
-    default:
-      return false;
-  }
-}
-
-bool divides(Opcode op, uint8_t fn) {
-  if (op != Opcode::v_binary) return false;
-  switch (static_cast<BinaryFn>(fn)) {
-    case BinaryFn::floordiv:
-    case BinaryFn::truncdiv:
-    case BinaryFn::mod:
-    case BinaryFn::fmod:
-      return true;
-    default:
-      return false;
-  }
-}
-
 bool is_where(Opcode op, uint8_t fn) {
   return op == Opcode::v_ternary && static_cast<TernaryFn>(fn) == TernaryFn::where;
 }
@@ -254,16 +209,6 @@ VectorOperand as_condition(EngineContext& context, const VectorOperand& operand)
                                  compute == Compute::i64 ? "integers" : "floating-point numbers"));
 }
 
-template <class T>
-void check_divisor(const Span<T>& divisor, int64_t n) {
-  const int64_t count = divisor.broadcast ? 1 : n;
-  for (int64_t i = 0; i < count; ++i) {
-    if (divisor.data[i] == 0) {
-      throw MachineError(ErrorKind::kShape, "integer division by zero (ZeroDivisionError)");
-    }
-  }
-}
-
 }  // namespace
 
 void elementwise(EngineContext& context, Opcode op, uint8_t fn, const Tile& dst,
@@ -287,9 +232,7 @@ void elementwise(EngineContext& context, Opcode op, uint8_t fn, const Tile& dst,
     } else if (op == Opcode::v_binary) {
       const auto function = table.binary[fn];
       if (function == nullptr) fail_undefined(op, fn, compute);
-      const bool check = std::is_same_v<T, int64_t> && divides(op, fn);
       run<T, 2>(context, dst, operands, [&](T* out, const std::array<Span<T>, 2>& in, int64_t n) {
-        if (check) check_divisor(in[1], n);
         function(out, in[0], in[1], n);
       });
     } else {

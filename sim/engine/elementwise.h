@@ -22,8 +22,7 @@ struct VectorOperand {
 // alone, `where` by what it chooses from. A source may be the destination itself but must not
 // overlap it otherwise.
 //
-// Throws MachineError: kUnimplemented for a function without a form in that type, kShape for an
-// integer division by zero.
+// Throws MachineError (kUnimplemented) for a function without a form in that type.
 void elementwise(EngineContext& context, Opcode op, uint8_t fn, const Tile& dst,
                  const std::array<VectorOperand, 3>& operands);
 

@@ -1,5 +1,7 @@
 #include "sim/engine/strided.h"
 
+#include <emmintrin.h>
+
 #include <algorithm>
 #include <bit>
 #include <cstring>
@@ -40,10 +42,24 @@ void copy_run(std::byte* dst, const std::byte* src, size_t) {
   std::memcpy(dst, src, kBytes);
 }
 
+constexpr size_t kStreamedRun = 4096;  // shorter ones are not worth it
+
+void stream_run(std::byte* dst, const std::byte* src, size_t bytes) {
+  constexpr size_t kLine = 64;
+  size_t done = (kLine - reinterpret_cast<uintptr_t>(dst) % kLine) % kLine;
+  std::memcpy(dst, src, done);
+  for (; done + kLine <= bytes; done += kLine) {
+    auto* to = reinterpret_cast<__m128i*>(dst + done);
+    const auto* from = reinterpret_cast<const __m128i*>(src + done);
+    for (int i = 0; i < 4; ++i) _mm_stream_si128(to + i, _mm_loadu_si128(from + i));
+  }
+  std::memcpy(dst + done, src + done, bytes - done);
+}
+
 // The run is contiguous on both sides: rows of `bytes`, with the sizes that small tiles have known
 // to the compiler.
 void copy_runs(const StridedShape& shape, int run, size_t bytes, std::byte* dst,
-               const std::byte* src) {
+               const std::byte* src, bool stream) {
   void (*copy)(std::byte*, const std::byte*, size_t) =
       [](std::byte* to, const std::byte* from, size_t count) { std::memcpy(to, from, count); };
   switch (bytes) {
@@ -63,6 +79,7 @@ void copy_runs(const StridedShape& shape, int run, size_t bytes, std::byte* dst,
       copy = copy_run<32>;
       break;
     default:
+      if (stream && bytes >= kStreamedRun) copy = stream_run;
       break;
   }
   for_each_outer(shape, 1u << run, dst, src,
@@ -112,7 +129,7 @@ bool normalize(StridedShape& shape) {
 }
 
 void copy_strided(const StridedShape& given, int element_bytes, std::byte* dst,
-                  const std::byte* src) {
+                  const std::byte* src, bool stream) {
   StridedShape shape = given;
   if (!normalize(shape)) return;
   if (shape.dims == 0) {
@@ -127,7 +144,8 @@ void copy_strided(const StridedShape& given, int element_bytes, std::byte* dst,
   }
   const int code = std::countr_zero(static_cast<unsigned>(element_bytes));
   if (dst_unit >= 0 && dst_unit == src_unit) {
-    copy_runs(shape, dst_unit, static_cast<size_t>(shape.size[dst_unit] * element_bytes), dst, src);
+    copy_runs(shape, dst_unit, static_cast<size_t>(shape.size[dst_unit] * element_bytes), dst, src,
+              stream);
   } else if (dst_unit >= 0 && src_unit >= 0) {
     const auto transpose = vector_table().transpose[code];
     const int64_t out_ld = shape.dst_stride[src_unit] / element_bytes;

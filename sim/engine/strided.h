@@ -24,9 +24,10 @@ struct StridedShape {
   }
 };
 
-// Elements of 1, 2, 4 or 8 bytes. The two sides do not overlap.
+// Elements of 1, 2, 4 or 8 bytes. The two sides do not overlap. With `stream`, long runs go past
+// the host's caches, and other threads see them after a store fence.
 void copy_strided(const StridedShape& shape, int element_bytes, std::byte* dst,
-                  const std::byte* src);
+                  const std::byte* src, bool stream = false);
 
 // Drops dimensions of size 1 and merges those that both sides step through as one.
 // Returns false if there is nothing to do because a size is 0.

@@ -1,8 +1,10 @@
 #include "sim/exec/core.h"
 
+#include <emmintrin.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstring>
 #include <new>
 
@@ -58,9 +60,12 @@ std::byte* CoreMemory::scratchpad() {
 
 void CoreMemory::Unmap::operator()(std::byte* data) const { munmap(data, bytes); }
 
-Core::Core(const Prepared& prepared, const std::vector<uint8_t>& aliasable, CoreMemory& memory)
+Core::Core(const Prepared& prepared, const std::vector<uint8_t>& aliasable,
+           const std::vector<uint8_t>& streamed, CoreMemory& memory)
     : prepared_(&prepared),
       aliasable_(&aliasable),
+      streamed_(&streamed),
+      streams_(std::find(streamed.begin(), streamed.end(), 1) != streamed.end()),
       engines_(&memory.engines()),
       scratchpad_(memory.scratchpad()),
       cursor_(prepared),
@@ -81,6 +86,7 @@ void Core::run(int64_t pid, int core) {
     }
   }
   counters_.scalar_instructions += cursor_.trailing_scalars();
+  if (streams_) _mm_sfence();
 }
 
 Tile& Core::define(BufferId id, Shape shape) {
@@ -119,7 +125,7 @@ void Core::execute(const Step& step) {
       return execute_load(step);
     case Opcode::d_store:
       return store(*engines_, transfer_of(*prepared_, step), tile(step.src[0]),
-                   (step.inst->flags & flags::kAdd) != 0);
+                   (step.inst->flags & flags::kAdd) != 0, (*streamed_)[step.inst->buffer] != 0);
     case Opcode::d_gather: {
       const Tile index = stable(step.src[0], step.dst, Scratch::kStable0);
       return gather(*engines_, indexed_transfer_of(*prepared_, step),

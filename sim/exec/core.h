@@ -34,8 +34,9 @@ class CoreMemory {
 
 class Core {
  public:
-  // `aliasable`: of aliasable_arguments(). All three outlive the core.
-  Core(const Prepared& prepared, const std::vector<uint8_t>& aliasable, CoreMemory& memory);
+  // `aliasable` and `streamed`: of the functions with these names. All four outlive the core.
+  Core(const Prepared& prepared, const std::vector<uint8_t>& aliasable,
+       const std::vector<uint8_t>& streamed, CoreMemory& memory);
 
   // Executes program `pid` to its end. Throws MachineError.
   void run(int64_t pid, int core);
@@ -60,6 +61,8 @@ class Core {
 
   const Prepared* prepared_;
   const std::vector<uint8_t>* aliasable_;
+  const std::vector<uint8_t>* streamed_;
+  bool streams_;  // any argument
   EngineContext* engines_;
   std::byte* scratchpad_;
   Cursor cursor_;

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "sim/error.h"
-#include "sim/exec/launch.h"
+#include "sim/exec/prepared.h"
 
 namespace npu::sim {
 
@@ -21,10 +21,6 @@ struct Shape {
   int64_t elements() const { return int64_t{rows} * cols; }
   bool operator==(const Shape&) const = default;
 };
-
-// A physical tile buffer: what the scoreboard and the scratchpad know.
-using BufferId = uint16_t;
-inline constexpr BufferId kNoBuffer = 0xffff;
 
 // One resolved instruction of the vector, matrix or DMA engine, or a scalar load. Only the fields
 // that the instruction has are set; the others keep what an earlier step left in them, but for the
@@ -48,34 +44,6 @@ struct Step {
   int64_t index_stride = 0;  // bytes a unit of index
   int64_t fill = 0;          // d.fill's value
   int64_t bytes = 0;         // moved by the DMA
-};
-
-// The value file and the physical layout that all program ids of a launch share.
-class Prepared {
- public:
-  Prepared(const Machine& machine, const Launch& launch);  // check_launch() included
-
-  const Machine& machine() const { return *machine_; }
-  const Launch& launch() const { return *launch_; }
-  const Program& program() const { return *launch_->program; }
-  int buffer_count() const { return static_cast<int>(buffers_.size()); }
-
-  struct PhysicalBuffer {
-    TileId tile;
-    DType dtype;
-    int64_t offset;    // bytes into the scratchpad
-    int64_t capacity;  // elements
-  };
-  const PhysicalBuffer& buffer(BufferId id) const { return buffers_[id]; }
-  BufferId first_buffer(TileId tile) const { return first_[tile]; }
-  const std::vector<int64_t>& values() const { return values_; }
-
- private:
-  const Machine* machine_;
-  const Launch* launch_;
-  std::vector<PhysicalBuffer> buffers_;
-  std::vector<BufferId> first_;
-  std::vector<int64_t> values_;  // registers zero, then pid, grid, args, constants
 };
 
 // Instructions, scalar ones included, that one program id may execute before kRunaway.

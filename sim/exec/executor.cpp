@@ -34,11 +34,13 @@ struct Job {
   Job(const Machine& machine, const Launch& launch, int threads)
       : prepared(machine, launch),
         aliasable(aliasable_arguments(launch)),
+        streamed(streamed_arguments(launch)),
         grid(launch.grid),
         chunk(std::clamp<int64_t>(grid / (threads * kChunksPerThread), 1, 64)) {}
 
   const Prepared prepared;
   const std::vector<uint8_t> aliasable;
+  const std::vector<uint8_t> streamed;
   const int64_t grid;
   const int64_t chunk;
   std::atomic<int64_t> next = 0;
@@ -125,7 +127,7 @@ struct Executor::Impl {
     while (true) {
       const int64_t first = shared.next.fetch_add(shared.chunk, std::memory_order_relaxed);
       if (first >= shared.grid || first > shared.failed.load(std::memory_order_relaxed)) break;
-      if (!core) core.emplace(shared.prepared, shared.aliasable, memory);
+      if (!core) core.emplace(shared.prepared, shared.aliasable, shared.streamed, memory);
       run_programs(shared, *core, first, std::min(first + shared.chunk, shared.grid));
       between();
     }
@@ -135,7 +137,7 @@ struct Executor::Impl {
   }
 
   void run_alone(Job& only) {
-    Core core(only.prepared, only.aliasable, *memories[0]);
+    Core core(only.prepared, only.aliasable, only.streamed, *memories[0]);
     run_programs(only, core, 0, only.grid);
     only.counters += core.counters();
   }

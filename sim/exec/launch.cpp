@@ -24,19 +24,6 @@ Range allocation(const Buffer& buffer) {
 
 }  // namespace
 
-Counters& Counters::operator+=(const Counters& other) {
-  launches += other.launches;
-  scalar_instructions += other.scalar_instructions;
-  vector_instructions += other.vector_instructions;
-  matrix_instructions += other.matrix_instructions;
-  dma_instructions += other.dma_instructions;
-  dma_read_bytes += other.dma_read_bytes;
-  dma_write_bytes += other.dma_write_bytes;
-  macs += other.macs;
-  padded_macs += other.padded_macs;
-  return *this;
-}
-
 void check_launch(const Machine& machine, const Launch& launch) {
   if (launch.program == nullptr) {
     throw MachineError(ErrorKind::kBadLaunch, "launch without a program");
@@ -101,6 +88,28 @@ std::vector<uint8_t> aliasable_arguments(const Launch& launch) {
     }
   }
   return aliasable;
+}
+
+std::vector<uint8_t> streamed_arguments(const Launch& launch) {
+  constexpr int64_t kStreamedBytes = int64_t{48} << 20;
+  const Program& program = *launch.program;
+  std::vector<uint8_t> streamed(launch.args.size(), 0);
+  for (size_t i = 0; i < launch.args.size(); ++i) {
+    const Range written = allocation(launch.args[i].buffer);
+    const int64_t each = program.arg_store_bytes[i];
+    if (each == 0 || launch.grid < kStreamedBytes / each ||
+        written.end - written.begin < uint64_t{kStreamedBytes}) {
+      continue;
+    }
+    // What the launch reads anyway is in the caches when the store comes.
+    streamed[i] = 1;
+    for (size_t j = 0; j < launch.args.size(); ++j) {
+      if (program.arg_read[j] && written.overlaps(allocation(launch.args[j].buffer))) {
+        streamed[i] = 0;
+      }
+    }
+  }
+  return streamed;
 }
 
 }  // namespace npu::sim

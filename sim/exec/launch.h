@@ -60,4 +60,9 @@ void check_launch(const Machine& machine, const Launch& launch);
 // launch writes overlaps its allocation?
 std::vector<uint8_t> aliasable_arguments(const Launch& launch);
 
+// For each pointer argument: is what the launch stores through it so much that the host's caches
+// hold little of it in the end, so that stores better pass them by? An estimate from capacities,
+// grid and allocation; no result depends on it.
+std::vector<uint8_t> streamed_arguments(const Launch& launch);
+
 }  // namespace npu::sim

@@ -39,22 +39,8 @@ constexpr Operand kEither[] = {{kRegister, 0}, {kAny, 1}};
 
 std::span<const Operand> scalar_form(ScalarFn fn) {
   const size_t operands = 1 + static_cast<size_t>(scalar_operands(fn));
-  switch (fn) {
-    case ScalarFn::mov:
-      return kEither;
-    case ScalarFn::fadd:
-    case ScalarFn::fsub:
-    case ScalarFn::fmul:
-    case ScalarFn::fdiv:
-    case ScalarFn::fmin:
-    case ScalarFn::fmax:
-    case ScalarFn::flt:
-    case ScalarFn::fsqrt:
-    case ScalarFn::f2i:
-      return std::span(kReals).first(operands);
-    default:
-      return std::span(kIntegers).first(operands);
-  }
+  if (fn == ScalarFn::mov) return kEither;
+  return (takes_reals(fn) ? std::span(kReals) : std::span(kIntegers)).first(operands);
 }
 
 constexpr FlagName kFlagNames[] = {

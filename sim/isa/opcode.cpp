@@ -92,6 +92,55 @@ std::optional<uint8_t> parse_fn(Opcode op, std::string_view text) {
 
 int scalar_operands(ScalarFn fn) { return kScalarOperands[static_cast<size_t>(fn)]; }
 
+bool is_predicate(Opcode op, uint8_t fn) {
+  if (op == Opcode::v_unary) {
+    switch (static_cast<UnaryFn>(fn)) {
+      case UnaryFn::not_:
+      case UnaryFn::isnan:
+      case UnaryFn::isinf:
+      case UnaryFn::isfinite:
+      case UnaryFn::isposinf:
+      case UnaryFn::isneginf:
+      case UnaryFn::signbit:
+        return true;
+      default:
+        return false;
+    }
+  }
+  if (op != Opcode::v_binary) return false;
+  switch (static_cast<BinaryFn>(fn)) {
+    case BinaryFn::eq:
+    case BinaryFn::ne:
+    case BinaryFn::lt:
+    case BinaryFn::le:
+    case BinaryFn::gt:
+    case BinaryFn::ge:
+    case BinaryFn::land:
+    case BinaryFn::lor:
+    case BinaryFn::lxor:
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool takes_reals(ScalarFn fn) {
+  switch (fn) {
+    case ScalarFn::fadd:
+    case ScalarFn::fsub:
+    case ScalarFn::fmul:
+    case ScalarFn::fdiv:
+    case ScalarFn::fmin:
+    case ScalarFn::fmax:
+    case ScalarFn::flt:
+    case ScalarFn::fsqrt:
+    case ScalarFn::f2i:
+      return true;
+    default:
+      return false;
+  }
+}
+
 LaneCost lane_cost(Opcode op, uint8_t fn) {
   switch (op) {
     case Opcode::v_binary:

@@ -132,5 +132,9 @@ std::string_view fn_name(Opcode op, uint8_t fn);
 std::optional<uint8_t> parse_fn(Opcode op, std::string_view text);
 int scalar_operands(ScalarFn fn);
 LaneCost lane_cost(Opcode op, uint8_t fn);  // v_unary, v_binary, v_ternary
+// Does the element-wise function give truth values, computed as its sources alone ask?
+bool is_predicate(Opcode op, uint8_t fn);
+// Are the function's scalar operands reals? (i2f's are not, but its result is.)
+bool takes_reals(ScalarFn fn);
 
 }  // namespace npu::sim

@@ -47,6 +47,7 @@ class Finalizer {
     program_.has_scalar_loads = false;
     program_.arg_read.assign(program_.args.size(), 0);
     program_.arg_written.assign(program_.args.size(), 0);
+    program_.arg_store_bytes.assign(program_.args.size(), 0);
     old_constants_ = std::exchange(program_.constants, {});
     if (program_.code.empty() || program_.code.back().op != Opcode::exit) {
       fail_kernel("the last instruction must be exit");
@@ -388,6 +389,10 @@ class Finalizer {
       case Opcode::d_store:
       case Opcode::d_scatter:
         if (adds) program_.arg_read[inst.buffer] = 1;
+        if (inst.op == Opcode::d_store && !adds) {
+          const TileDecl& tile = program_.tiles[inst.src[0]];
+          program_.arg_store_bytes[inst.buffer] += tile.capacity * size_of(tile.dtype);
+        }
         [[fallthrough]];
       case Opcode::d_fill:
         program_.arg_written[inst.buffer] = 1;

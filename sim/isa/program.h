@@ -131,6 +131,8 @@ struct Program {
   bool has_scalar_loads = false;     // time depends on device memory
   std::vector<uint8_t> arg_read;     // per argument: a DMA or s.load reads through it
   std::vector<uint8_t> arg_written;  // per argument: a DMA writes through it
+  // Per argument: bytes of the tiles that plain stores write through it, each full and once.
+  std::vector<int64_t> arg_store_bytes;
 
   bool operator==(const Program& other) const {
     return name == other.name && args == other.args && tiles == other.tiles &&

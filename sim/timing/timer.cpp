@@ -125,10 +125,12 @@ class Simulation {
   uint64_t latency_;
   Calendar hbm_;
   int64_t memory_bytes_ = 0;
+  double cell_cycles_ = 0;
   Counters counters_;
   // The last product's form: a program repeats few.
   struct {
     DType type;
+    double rate = 1;
     int64_t m = -1, k = -1, n = -1;
     Duration duration;
   } product_;
@@ -167,8 +169,10 @@ inline void Simulation::run_matrix(Core& core, const Step& step) {
   const int64_t n = step.dst_shape.cols;
   const int64_t k = transposed ? step.src_shape[0].rows : step.src_shape[0].cols;
   if (m != product_.m || k != product_.k || n != product_.n || type != product_.type) {
-    product_ = {type, m, k, n, matrix_duration(machine_, type, m, k, n)};
+    product_ = {
+        type, machine_.matrix_rate(type), m, k, n, matrix_duration(machine_, type, m, k, n)};
   }
+  cell_cycles_ += static_cast<double>(step.value[0] * k) / product_.rate;
   const Duration& duration = product_.duration;
   const uint64_t issued = issue(core, core.matrix, step);
   const uint64_t start = std::max(ready(core, step, issued), core.matrix.free());
@@ -344,6 +348,7 @@ Timing Simulation::account(const std::vector<Core>& cores) {
   }
   timing.counters = counters_;
   timing.counters.launches = 1;
+  timing.cell_cycles = cell_cycles_;
   timing.hbm_busy_cycles = static_cast<double>(memory_bytes_) / machine_.hbm_bytes_per_cycle();
   return timing;
 }
@@ -375,9 +380,9 @@ std::string_view Timing::bound_by() const {
 }
 
 double Timing::matrix_utilization(const Machine& machine) const {
-  const double peak = static_cast<double>(machine.core.count) * machine.matrix.rows *
-                      machine.matrix.cols * machine.matrix.rate_16bit;
-  return share(static_cast<double>(counters.macs), peak * static_cast<double>(cycles));
+  const double cells =
+      static_cast<double>(machine.core.count) * machine.matrix.rows * machine.matrix.cols;
+  return share(cell_cycles, cells * static_cast<double>(cycles));
 }
 
 double Timing::hbm_utilization(const Machine& machine) const {

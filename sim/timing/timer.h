@@ -23,13 +23,16 @@ struct Timing {
   // issue: one cycle for every instruction of any engine.
   std::array<uint64_t, kResourceCount> busy = {};
   std::array<uint64_t, kResourceCount> stall = {};
+  // Cycles of one cell of the matrix engine that the useful multiply-accumulates need, each at the
+  // rate of its operands' type.
+  double cell_cycles = 0;
   double hbm_busy_cycles = 0;  // cycles that the memory needs for these bytes at full bandwidth
   // "matrix", "vector", "memory", "dma" or "latency": whichever the launch spent most of its
   // cycles on, "latency" where none exceeds half of them.
   std::string_view bound_by() const;
 
   double device_ns(const Machine& machine) const { return machine.cycles_to_ns(double(cycles)); }
-  double matrix_utilization(const Machine& machine) const;  // useful MACs over 16-bit peak
+  double matrix_utilization(const Machine& machine) const;  // useful MACs over their types' peak
   double hbm_utilization(const Machine& machine) const;     // bytes over peak bandwidth
 };
 

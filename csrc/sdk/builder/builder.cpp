@@ -19,26 +19,10 @@ using sim::Instruction;
 using sim::MachineError;
 using sim::Opcode;
 using sim::Slot;
+using sim::takes_reals;
 
 double as_real(int64_t bits) { return std::bit_cast<double>(bits); }
 int64_t as_bits(double value) { return std::bit_cast<int64_t>(value); }
-
-bool takes_reals(ScalarFn fn) {
-  switch (fn) {
-    case ScalarFn::fadd:
-    case ScalarFn::fsub:
-    case ScalarFn::fmul:
-    case ScalarFn::fdiv:
-    case ScalarFn::fmin:
-    case ScalarFn::fmax:
-    case ScalarFn::flt:
-    case ScalarFn::fsqrt:
-    case ScalarFn::f2i:
-      return true;
-    default:
-      return false;
-  }
-}
 
 bool gives_real(ScalarFn fn) {
   return (takes_reals(fn) && fn != ScalarFn::flt && fn != ScalarFn::f2i) || fn == ScalarFn::i2f;

@@ -19,38 +19,6 @@ DType widen(DType compute, DType tile) {
   return DType::i64;
 }
 
-bool is_predicate(bool is_unary, bool is_binary, uint8_t fn) {
-  if (is_unary) {
-    switch (static_cast<UnaryFn>(fn)) {
-      case UnaryFn::not_:
-      case UnaryFn::isnan:
-      case UnaryFn::isinf:
-      case UnaryFn::isfinite:
-      case UnaryFn::isposinf:
-      case UnaryFn::isneginf:
-      case UnaryFn::signbit:
-        return true;
-      default:
-        return false;
-    }
-  }
-  if (!is_binary) return false;
-  switch (static_cast<BinaryFn>(fn)) {
-    case BinaryFn::eq:
-    case BinaryFn::ne:
-    case BinaryFn::lt:
-    case BinaryFn::le:
-    case BinaryFn::gt:
-    case BinaryFn::ge:
-    case BinaryFn::land:
-    case BinaryFn::lor:
-    case BinaryFn::lxor:
-      return true;
-    default:
-      return false;
-  }
-}
-
 bool has_scalar_form(BinaryFn fn, bool integers) {
   switch (fn) {
     case BinaryFn::add:
@@ -176,9 +144,10 @@ void Formula::convert_predicate_sources() {
   const size_t count = nodes_.size();
   for (size_t n = 0; n < count; ++n) {
     const Node node = nodes_[n];
-    if (!is_predicate(node.kind == Node::Kind::unary, node.kind == Node::Kind::binary, node.fn)) {
-      continue;
-    }
+    const bool is_predicate =
+        (node.kind == Node::Kind::unary && sim::is_predicate(sim::Opcode::v_unary, node.fn)) ||
+        (node.kind == Node::Kind::binary && sim::is_predicate(sim::Opcode::v_binary, node.fn));
+    if (!is_predicate) continue;
     if (engine_type(node).value_or(compute_) == compute_) continue;
     const auto source = std::find_if(node.args.begin(), node.args.end(),
                                      [&](int arg) { return arg >= 0 && !nodes_[arg].is_value; });

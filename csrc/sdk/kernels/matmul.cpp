@@ -11,6 +11,7 @@
 #include "csrc/sdk/kernels/iteration.h"
 #include "csrc/sdk/kernels/matmul.h"
 #include "csrc/sdk/kernels/matmul_tiling.h"
+#include "csrc/sdk/runtime/counters.h"
 #include "csrc/sdk/runtime/kernel_cache.h"
 #include "csrc/sdk/runtime/status.h"
 #include "csrc/sdk/runtime/time_program.h"
@@ -356,18 +357,7 @@ npuStatus time_matmul(int64_t m, int64_t k, int64_t n, npuDataType dtype, const 
     time->matrix_utilization = timing.matrix_utilization(machine);
     time->hbm_utilization = timing.hbm_utilization(machine);
     time->bound_by = timing.bound_by().data();
-    const sim::Counters& counts = timing.counters;
-    time->counters = {.launches = 1,
-                      .scalar_instructions = counts.scalar_instructions,
-                      .vector_instructions = counts.vector_instructions,
-                      .matrix_instructions = counts.matrix_instructions,
-                      .dma_instructions = counts.dma_instructions,
-                      .dma_read_bytes = counts.dma_read_bytes,
-                      .dma_write_bytes = counts.dma_write_bytes,
-                      .macs = counts.macs,
-                      .padded_macs = counts.padded_macs,
-                      .host_to_device_bytes = 0,
-                      .device_to_host_bytes = 0};
+    time->counters = sdk::counters_of(timing.counters);
     return NPU_SUCCESS;
   });
 }

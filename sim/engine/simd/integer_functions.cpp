@@ -1,5 +1,5 @@
-// Element-wise functions of i64, which stands for all integers and bool. Arithmetic wraps. Division
-// by zero is the caller's to prevent.
+// Element-wise functions of i64, which stands for all integers and bool. Arithmetic wraps. Nothing
+// traps: x / 0 is -1 and its remainder x, as on RISC-V.
 #include <limits>
 
 #include "sim/engine/simd/map.h"
@@ -57,8 +57,8 @@ NPU_TWO(Shl, U(y) < 64 ? U(x) << (U(y) & 63) : 0)
 NPU_TWO(Shr, x >> (U(y) < 64 ? U(y) : 63))
 
 // The one quotient that does not fit wraps: dividing by -1 negates.
-NPU_TWO(TruncDiv, y == -1 ? -U(x) : U(x / y))
-NPU_TWO(FMod, y == -1 ? 0 : x % y)
+NPU_TWO(TruncDiv, y == -1 ? -U(x) : y == 0 ? U(-1) : U(x / y))
+NPU_TWO(FMod, y == -1 ? 0 : y == 0 ? x : x % y)
 
 NPU_THREE(Where, x != 0 ? y : z)
 NPU_THREE(Fma, U(x) * U(y) + U(z))
@@ -78,7 +78,7 @@ struct Mod {
 struct FloorDiv {
   static I f(I x, I y) {
     const I quotient = TruncDiv::f(x, y);
-    return FMod::f(x, y) != 0 && (x < 0) != (y < 0) ? quotient - 1 : quotient;
+    return y != 0 && FMod::f(x, y) != 0 && (x < 0) != (y < 0) ? quotient - 1 : quotient;
   }
 };
 

@@ -33,10 +33,16 @@ size_t free_memory() {
   return bytes;
 }
 
+std::string device_name() {
+  npuDeviceProperties properties;
+  EXPECT_EQ(npuGetDeviceProperties(0, &properties), NPU_SUCCESS);
+  return properties.name;
+}
+
 TEST_F(KernelCacheTest, BuildsEachVariantOnce) {
   int built = 0;
   const auto build = [&](const sim::Machine& machine) {
-    EXPECT_EQ(machine.name, "n1");
+    EXPECT_EQ(machine.name, device_name());
     ++built;
     return named("once");
   };
@@ -110,7 +116,7 @@ TEST_F(KernelCacheTest, FailedBuildsAreReportedAndTriedAgain) {
 TEST_F(KernelCacheTest, StreamsAreChecked) {
   npuKernel kernel = nullptr;
   EXPECT_EQ(machine_of(nullptr), nullptr);
-  EXPECT_EQ(machine_of(stream)->name, "n1");
+  EXPECT_EQ(machine_of(stream)->name, device_name());
   EXPECT_EQ(cached_kernel(
                 nullptr, {"test.stream"}, [](const sim::Machine&) { return named("k"); }, &kernel),
             NPU_ERROR_INVALID_HANDLE);
@@ -152,8 +158,9 @@ TEST_F(WorkspaceTest, SmallRequestsDoNotHoldLargeBlocks) {
 TEST_F(WorkspaceTest, IdleOnesGiveWay) {
   const size_t all = free_memory();
   void* workspace = nullptr;
-  ASSERT_EQ(workspace_alloc(stream, size_t{40} << 30, &workspace), NPU_SUCCESS);
-  EXPECT_EQ(free_memory(), all - (size_t{40} << 30));
+  const size_t most = all / 2 >> 20 << 20;
+  ASSERT_EQ(workspace_alloc(stream, most, &workspace), NPU_SUCCESS);
+  EXPECT_EQ(free_memory(), all - most);
   ASSERT_EQ(workspace_free(stream, workspace), NPU_SUCCESS);
   EXPECT_EQ(free_memory(), all);
   void* pointer = nullptr;

@@ -101,6 +101,11 @@ TEST(Machine, FileByPath) {
   }
 }
 
+TEST(Machine, KernelsHaveRoom) {
+  EXPECT_NE(override_error("core.scratchpad_kib=31").find("32"), std::string::npos);
+  EXPECT_EQ(override_error("core.scratchpad_kib=32"), "no error");
+}
+
 TEST(Machine, EveryKeyIsRequiredAndChecked) {
   for (const MachineKey& key : machine_keys()) {
     SCOPED_TRACE(key.path);

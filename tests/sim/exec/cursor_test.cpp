@@ -443,6 +443,23 @@ TEST(Launch, IsChecked) {
   EXPECT_EQ(error_of(raw), ErrorKind::kBadLaunch);
 }
 
+TEST(Launch, OnlyMuchFreshMemoryIsStreamed) {
+  const Program program = assemble(
+      ".kernel k\n.arg in ptr\n.arg out ptr\n.tile a f32 16384\n"
+      "d.load a, in[0], (16384):(1)\nd.store out[0], a, (16384):(1)\nexit\n");
+  const auto streamed = [&](int64_t grid, int64_t bytes, uint64_t out) {
+    const auto buffer = [&](uint64_t address) {
+      return Arg::pointer({.data = nullptr, .lower = 0, .upper = bytes, .address = address});
+    };
+    return streamed_arguments({&program, grid, {buffer(uint64_t{1} << 32), buffer(out)}});
+  };
+  constexpr int64_t kLarge = int64_t{64} << 20;
+  EXPECT_EQ(streamed(1024, kLarge, uint64_t{1} << 33), (std::vector<uint8_t>{0, 1}));
+  EXPECT_EQ(streamed(512, kLarge, uint64_t{1} << 33), (std::vector<uint8_t>{0, 0}));
+  EXPECT_EQ(streamed(1024, kLarge / 2, uint64_t{1} << 33), (std::vector<uint8_t>{0, 0}));
+  EXPECT_EQ(streamed(1024, kLarge, uint64_t{1} << 32), (std::vector<uint8_t>{0, 0}));
+}
+
 TEST(Launch, OnlyUnwrittenAllocationsAlias) {
   const Program program = assemble(
       ".kernel k\n.arg in ptr\n.arg out ptr\n.arg both ptr\n.arg n i64\n.tile a f32 64\n"

@@ -405,18 +405,46 @@ exit
   for (size_t i = 0; i < w.size(); ++i) EXPECT_EQ(w[i], i % 2 == 0 ? -3 : 9);
 }
 
-TEST(Executor, IntegerDivisionByZeroStops) {
+TEST(Executor, IntegerDivisionByZeroIsDefined) {
+  for (const bool scalar : {false, true}) {
+    for (const std::string fn : {"floordiv", "truncdiv", "mod", "fmod"}) {
+      SCOPED_TRACE(fn);
+      const std::string text =
+          ".kernel ratio\n.arg x ptr\n.arg y ptr\n.tile a i64 8\n"
+          ".tile z i64 8\n.tile n i32 8\n"
+          "v.iota a, -4, 1, 0, (1, 8)\nd.load z, x[0], (8):(1)\nv." +
+          fn + " n, a, " + (scalar ? "0" : "z") + "\nd.store y[0], n, (8):(1)\n";
+      std::vector<int64_t> x(8, 0);
+      std::vector<int32_t> y(8, 99);
+      run_program(text, {pointer_to(x), pointer_to(y)});
+      for (int32_t i = 0; i < 8; ++i) {
+        EXPECT_EQ(y[static_cast<size_t>(i)], fn.ends_with("div") ? -1 : i - 4) << i;
+      }
+    }
+  }
+}
+
+TEST(Executor, LargeLaunchesStoreEveryElement) {
   constexpr std::string_view text = R"(
-.kernel ratio
-.arg x ptr
-.tile t i64 8
-d.load t, x[0], (8):(1)
-v.floordiv t, 100, t
+.kernel count_up
+.arg y ptr
+.arg n i64
+.tile t i32 65536
+s.mul r0, %pid, 65536
+s.sub r1, n, r0
+s.min r1, r1, 65536
+v.iota t, r0, 1, 0, (1, r1)
+d.store y[r0], t, (r1):(1)
 exit
 )";
-  std::vector<int64_t> x = {1, 2, 3, 4, 0, 6, 7, 8};
-  expect_error(ErrorKind::kShape, {"kernel 'ratio'", "division by zero", "v.floordiv"}, text,
-               {pointer_to(x)});
+  constexpr int64_t kCount = (int64_t{49} << 18) + 17;
+  std::vector<int32_t> y(kCount + 3, -7);
+  run_program(text, {pointer_to(y, 1), Arg::integer(kCount)}, (kCount + 65535) / 65536, 2);
+  EXPECT_EQ(y[0], -7);
+  EXPECT_EQ(y[kCount + 1], -7);
+  int64_t wrong = 0;
+  for (int64_t i = 0; i < kCount; ++i) wrong += y[static_cast<size_t>(i) + 1] != i;
+  EXPECT_EQ(wrong, 0);
 }
 
 TEST(Executor, FunctionsWithoutAnIntegerFormSaySo) {

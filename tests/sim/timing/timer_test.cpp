@@ -322,6 +322,28 @@ TEST(Timer, ALargerArrayIsFasterAndNothingBeatsThePeak) {
   EXPECT_EQ(large.counters.macs, small.counters.macs);
 }
 
+TEST(Timer, UtilizationCountsAgainstTheOperandsOwnRate) {
+  for (const std::string type : {"i8", "bf16", "f32", "f64"}) {
+    SCOPED_TRACE(type);
+    const std::string sum = type == "i8" ? "i32" : type == "f64" ? "f64" : "f32";
+    const Program program =
+        assemble(".kernel p\n.tile a " + type + " 4096\n.tile b " + type + " 64\n.tile c " + sum +
+                 " 4096\nv.fill a, " + (type == "i8" ? "1" : "1.0") + ", (512, 8)\nv.fill b, " +
+                 (type == "i8" ? "1" : "1.0") +
+                 ", (8, 8)\nm.mma.zero c, a, b\nloop r0, 99\nm.mma c, a, b\nendloop\n");
+    Machine machine = tiny_machine();
+    machine.core.scratchpad_kib = 1024;
+    machine.matrix.rate_16bit = 1;
+    machine.matrix.rate_8bit = 4;
+    machine.matrix.rate_fp32 = 0.5;
+    machine.matrix.rate_64bit = 0.25;
+    const Timing timing = Timer(machine).simulate({&program, 1, {}});
+    EXPECT_EQ(timing.counters.macs, 100u * 512 * 8 * 8);
+    EXPECT_GT(timing.matrix_utilization(machine), 0.9);
+    EXPECT_LE(timing.matrix_utilization(machine), 1);
+  }
+}
+
 TEST(Timer, MoreWorkTakesLonger) {
   const Machine machine = load_machine("n1");
   uint64_t before = 0;

@@ -38,7 +38,7 @@ npuStatus paged_attention(const Tensor& out, const Tensor& q, const Tensor& k_ca
                           const AttentionOptions& options, npuStream stream);
 
 // key, value [T, kv_heads, head_dim]; slot_mapping [T] i32/i64: slot = block * block_size + offset,
-// negative slots are skipped.
+// negative slots are skipped. Of two tokens with one slot, which one stays is undefined.
 npuStatus reshape_and_cache(const Tensor& k_cache, const Tensor& v_cache, const Tensor& key,
                             const Tensor& value, const Tensor& slot_mapping, npuStream stream);
 
