@@ -8,6 +8,11 @@ PYTEST_FLAGS ?= -q -n $(JOBS)
 
 VENV := .venv
 PY := $(VENV)/bin/python
+# vLLM's pins differ, so it has an environment of its own.
+VLLM_VENV := .venv-vllm
+VLLM_PY := $(VLLM_VENV)/bin/python
+VLLM_PORT ?= 8000
+VLLM_FLAGS ?=
 BUILD := build
 SANITIZE_BUILD := build-sanitize
 
@@ -20,7 +25,7 @@ CPP_FILES = $(wildcard $(shell git ls-files '*.h' '*.cpp' '*.c'))
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help setup packages build demo test test-all test-cpp test-python test-python-all \
+.PHONY: help setup packages build demo serve-vllm test-vllm test test-all test-cpp test-python test-python-all \
 	test-sanitize lint format bench clean distclean
 
 help: ## list the targets
@@ -61,6 +66,24 @@ $(VENV)/.package: pyproject.toml $(VENV)/.requirements
 	$(PY) -m pip install -q -e . --no-build-isolation --no-deps
 	@touch $@
 
+# Every package is named, so none is resolved; vLLM is built for no device, against the others.
+$(VLLM_VENV)/.requirements: requirements-vllm.txt | packages
+	@echo "Installing vLLM into $(VLLM_VENV)"
+	test -x $(VLLM_PY) || $(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_PY) -m pip install -q "$$(grep '^pip==' $<)"
+	$(if $(TORCH_INDEX_URL),$(VLLM_PY) -m pip install -q --no-deps --index-url $(TORCH_INDEX_URL) \
+	  "$$(grep '^torch==' $<)")
+	grep -v '^vllm==' $< > $(VLLM_VENV)/requirements.txt
+	$(VLLM_PY) -m pip install -q --no-deps -r $(VLLM_VENV)/requirements.txt
+	vllm="$$(grep '^vllm==' $<)"; \
+	VLLM_VERSION_OVERRIDE="$${vllm#vllm==}" VLLM_TARGET_DEVICE=empty $(VLLM_PY) -m pip install -q \
+	  --no-deps --no-build-isolation --no-binary vllm "$$vllm"
+	@touch $@
+
+$(VLLM_VENV)/.package: pyproject.toml $(VLLM_VENV)/.requirements
+	$(VLLM_PY) -m pip install -q -e . --no-build-isolation --no-deps
+	@touch $@
+
 # Build -------------------------------------------------------------------------------------------
 
 $(BUILD)/build.ninja: | setup
@@ -73,6 +96,11 @@ build: setup $(BUILD)/build.ninja ## compile the machine, the SDK, the backend a
 
 demo: build ## a small Llama writes text on the simulated NPU
 	@$(VENV)/bin/npu-torch demo
+
+serve-vllm: build $(VLLM_VENV)/.package ## OpenAI-compatible server with the shipped model (VLLM_PORT)
+	@VLLM_NO_USAGE_STATS=1 NPU_HBM_LIMIT="$${NPU_HBM_LIMIT:-4G}" $(VLLM_VENV)/bin/vllm serve \
+	  python/npu_torch/demo/model --served-model-name npu-demo \
+	  --host 127.0.0.1 --port $(VLLM_PORT) $(VLLM_FLAGS)
 
 bench: build ## wall time beside the CPU's
 	@$(PY) benchmarks/run.py
@@ -98,6 +126,9 @@ test-python: build ## Python suites without those marked slow
 test-python-all: build
 	@$(PY) -m pytest tests/python $(PYTEST_FLAGS) -m "not serving"
 
+test-vllm: build $(VLLM_VENV)/.package ## vLLM on the device
+	@$(VLLM_PY) -m pytest tests/serving/vllm -q -m serving
+
 test-sanitize: packages ## C++ suites under the address and undefined-behaviour sanitizers
 	@test -f $(SANITIZE_BUILD)/build.ninja || cmake -S . -B $(SANITIZE_BUILD) -G Ninja \
 	  -DNPU_SANITIZE=ON -DCMAKE_CXX_FLAGS_RELWITHDEBINFO="-O1 -g1"
@@ -119,4 +150,4 @@ clean: ## remove what the build made
 	rm -rf $(BUILD) $(SANITIZE_BUILD) python/npu_torch/lib python/npu_torch/_C*.so
 
 distclean: clean ## and the virtual environment
-	rm -rf $(VENV) python/*.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(VLLM_VENV) python/*.egg-info .mypy_cache .ruff_cache .pytest_cache

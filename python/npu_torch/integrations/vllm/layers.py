@@ -1,0 +1,108 @@
+"""vLLM's custom operators on the device's fused kernels."""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+from torch import Tensor
+from vllm.model_executor.custom_op import CustomOp
+from vllm.model_executor.layers.activation import GeluAndMul, SiluAndMul
+from vllm.model_executor.layers.layernorm import GemmaRMSNorm, RMSNorm
+from vllm.model_executor.layers.rotary_embedding.base import RotaryEmbedding
+from vllm.model_executor.layers.rotary_embedding.llama3_rope import Llama3RotaryEmbedding
+
+
+def _normalized(
+    x: Tensor, residual: Tensor | None, weight: Tensor | None, eps: float, weight_offset: float
+) -> Tensor | tuple[Tensor, Tensor]:
+    if residual is None:
+        return torch.ops.npu.rms_norm(x, weight, eps, weight_offset=weight_offset)
+    normalized = torch.ops.npu.fused_add_rms_norm(
+        x, residual, weight, eps, weight_offset=weight_offset
+    )
+    return normalized, residual
+
+
+class NpuRMSNorm(RMSNorm):
+    """RMS norm, the residual's sum included, in one launch."""
+
+    def forward_oot(
+        self, x: Tensor, residual: Tensor | None = None
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """x [..., D]; residual, if given, is updated in place and returned, too."""
+        if self.variance_size_override is not None:
+            return self.forward_native(x, residual)
+        weight = self.weight.data if self.has_weight else None
+        return _normalized(x, residual, weight, self.variance_epsilon, 0.0)
+
+
+class NpuGemmaRMSNorm(GemmaRMSNorm):
+    """Gemma's RMS norm, whose weight counts from 1."""
+
+    def forward_oot(
+        self, x: Tensor, residual: Tensor | None = None
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """x [..., D]; residual, if given, is updated in place and returned, too."""
+        return _normalized(x, residual, self.weight.data, self.variance_epsilon, 1.0)
+
+
+class NpuSiluAndMul(SiluAndMul):
+    """silu(gate) * up in one launch."""
+
+    def forward_oot(self, x: Tensor) -> Tensor:
+        """x [..., 2 D], gate first; returns [..., D]."""
+        return torch.ops.npu.silu_and_mul(x)
+
+
+class NpuGeluAndMul(GeluAndMul):
+    """gelu(gate) * up in one launch."""
+
+    def forward_oot(self, x: Tensor) -> Tensor:
+        """x [..., 2 D], gate first; returns [..., D]."""
+        return torch.ops.npu.gelu_and_mul(x, self.approximate)
+
+
+def _rotated(
+    self: RotaryEmbedding, positions: Tensor, query: Tensor, key: Tensor | None = None
+) -> tuple[Tensor, Tensor | None]:
+    """Rotate query and key [tokens, heads * head_size] in place, in one launch."""
+    torch.ops.npu.rotary_embedding(
+        positions,
+        query,
+        key,
+        self.head_size,
+        self._match_cos_sin_cache_dtype(query),
+        self.is_neox_style,
+    )
+    return query, key
+
+
+class NpuRotaryEmbedding(RotaryEmbedding):
+    """Rotary positions in one launch."""
+
+    forward_oot = _rotated
+
+
+class NpuLlama3RotaryEmbedding(Llama3RotaryEmbedding):
+    """Rotary positions with Llama 3's frequencies, in one launch."""
+
+    forward_oot = _rotated
+
+
+# By the class that each replaces: CustomOp goes by the name of the class that a model asks for.
+_REPLACEMENTS = {
+    RMSNorm: NpuRMSNorm,
+    GemmaRMSNorm: NpuGemmaRMSNorm,
+    SiluAndMul: NpuSiluAndMul,
+    GeluAndMul: NpuGeluAndMul,
+    RotaryEmbedding: NpuRotaryEmbedding,
+    Llama3RotaryEmbedding: NpuLlama3RotaryEmbedding,
+}
+
+
+@functools.cache
+def register() -> None:
+    """Let models that are built from now on use these layers."""
+    for original, replacement in _REPLACEMENTS.items():
+        CustomOp.register_oot(_decorated_op_cls=replacement, name=original.__name__)
