@@ -16,9 +16,12 @@ namespace {
 using at::Tensor;
 using OptionalTensor = const std::optional<Tensor>&;
 
-kernels::Tensor flat(OptionalTensor weight) {
-  return weight.has_value() && weight->defined() ? to_kernel(weight->reshape({-1}))
-                                                 : kernels::Tensor();
+Tensor flat(OptionalTensor weight) {
+  return weight.has_value() && weight->defined() ? weight->contiguous().view({-1}) : Tensor();
+}
+
+kernels::Tensor optional_to_kernel(const Tensor& tensor) {
+  return tensor.defined() ? to_kernel(tensor) : kernels::Tensor();
 }
 
 std::tuple<Tensor, Tensor, Tensor> layer_norm(const Tensor& input, at::IntArrayRef normalized_shape,
@@ -42,9 +45,12 @@ std::tuple<Tensor, Tensor, Tensor> layer_norm(const Tensor& input, at::IntArrayR
   Tensor rstd = at::empty(statistics, options);
   if (rows == 0 || cols == 0) return {y, mean, rstd};
   const auto as_rows = [&](const Tensor& tensor) { return to_kernel(tensor.view({rows, cols})); };
+  const Tensor scale = flat(weight);
+  const Tensor shift = flat(bias);
   NPU_CHECK(kernels::layer_norm(as_rows(y), to_kernel(mean.view({rows})),
-                                to_kernel(rstd.view({rows})), as_rows(x), flat(weight), flat(bias),
-                                eps, current_stream(input.device().index())));
+                                to_kernel(rstd.view({rows})), as_rows(x), optional_to_kernel(scale),
+                                optional_to_kernel(shift), eps,
+                                current_stream(input.device().index())));
   return {y, mean, rstd};
 }
 

@@ -206,6 +206,7 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
   impl<"median.dim_values", &median_out<false>>(m);
   impl<"nanmedian.dim_values", &median_out<true>>(m);
   impl<"mode", &functional<&mode_out>>(m);
+  impl<"mode.values", &mode_out>(m);
 }
 
 }  // namespace

@@ -112,7 +112,7 @@ def without_ties(op: Any, arguments: Any, result: Any) -> Any:
     dim = kwargs.get("dim", args[where] if len(args) > where else -1)
 
     def named(indices: Any) -> Any:
-        if values.dim() == 0 or indices.dim() == 0:
+        if values.dim() == 0:
             return indices
         squeezed = indices.dim() < values.dim()
         wide = indices.unsqueeze(dim) if squeezed else indices

@@ -132,8 +132,8 @@ class _Comparison:
         if expected_error is not None or actual_error is not None:
             return _errors_differ(expected_error, actual_error)
         # Arguments too: an operator writes those that it should, and no others.
-        theirs = self._observed(process(expected), on_cpu)
-        ours = self._observed(process(actual), on_npu)
+        theirs = self._observed(process(expected), on_cpu, call)
+        ours = self._observed(process(actual), on_npu, call)
         message = (
             _wrong_device(actual)
             or _views_differ(on_cpu, expected, on_npu, actual)
@@ -144,13 +144,14 @@ class _Comparison:
             return None
         return message
 
-    def _observed(self, result: Any, arguments: Any) -> tuple[Any, ...]:
+    def _observed(self, result: Any, arguments: Any, call: _Call) -> tuple[Any, ...]:
         """What is compared: the result, and the arguments as they are afterwards."""
         result, arguments = transfer.moved((result, arguments), "cpu")
         result = database.without_ties(self.op, arguments, result)
         # Where an argument of the sample was a device, it now names either.
         return transfer.tree_map(
-            lambda leaf: None if _is_device(leaf) else leaf, (result, arguments[:3])
+            lambda leaf: None if _is_device(leaf) else leaf,
+            (result, arguments[:3] if call.expected is None else ()),
         )
 
     def _values_differ(self, theirs: Any, ours: Any) -> str | None:
@@ -167,7 +168,7 @@ class _Comparison:
         result, error = _attempt(call.run, arguments)
         if error is not None:
             return False
-        theirs = self._observed(process(result), arguments)
+        theirs = self._observed(process(result), arguments, call)
         ours_flat, theirs_flat = transfer.tensors(ours), transfer.tensors(theirs)
         return len(ours_flat) == len(theirs_flat) and not self._values_differ(
             [tensor.to(ours.dtype) for tensor, ours in zip(theirs_flat, ours_flat, strict=True)],
