@@ -41,17 +41,18 @@ def test_printed_text_runs(command):
 
 
 def test_names_of_activity_records_are_listed(command):
-    x = torch.randn(64, 64).npu()
+    x, index = torch.randn(64, 64).npu(), torch.randint(0, 64, (64,)).npu()
     with torch.npu.record_activity() as records:
-        torch.softmax(x, 1)
-        x @ x
-        x + x
-        x.sum()
-        torch.ops.npu.silu_and_mul(x)
-        torch.ops.npu.rms_norm(x, None, 1e-5)
+        torch.log_softmax(x, 1), torch.nn.functional.layer_norm(x, [64])
+        x @ x, x + x, x.sum(), x.argmin(1), x.cumsum(1), x.triu()
+        x.sort(1), x.topk(3), torch.randn(9, device="npu"), torch.arange(9, device="npu")
+        x[index], x.gather(1, index[:, None]), x.scatter(1, index[:, None], 0.0)
+        x.index_add(0, index, x)
+        torch.ops.npu.gelu_and_mul(x, "tanh"), torch.ops.npu.rms_norm(x, None, 1e-5)
     torch.npu.synchronize()
     listed = json.loads(command("disasm", "--json").out)
-    assert {record.name for record in records} <= set(listed)
+    names = {record.name for record in records}
+    assert len(names) > 12 and names - {"copy_bytes", "fill_bytes"} <= set(listed)
 
 
 def test_errors(refused):
