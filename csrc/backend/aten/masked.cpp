@@ -13,6 +13,7 @@
 
 #include "csrc/backend/aten/iterator.h"
 #include "csrc/backend/aten/native.h"
+#include "csrc/backend/aten/scalar.h"
 #include "csrc/backend/aten/views.h"
 #include "csrc/backend/runtime/check.h"
 
@@ -31,6 +32,7 @@ void check_mask(const Tensor& self, const Tensor& mask, const char* op) {
 
 Tensor& masked_fill_scalar(Tensor& self, const Tensor& mask, const Scalar& value) {
   check_mask(self, mask, "masked_fill_");
+  check_fits(value, self.scalar_type());
   at::assert_no_internal_overlap(self);
   const auto expanded = at::expand_inplace(self, mask, "masked_fill_");
   auto iterator = at::TensorIteratorConfig()

@@ -20,15 +20,14 @@ using kernels::Scan;
 
 void run_scan(Scan scan, const Tensor& result, const Tensor& indices, const Tensor& self,
               int64_t dim) {
+  const int64_t along = at::maybe_wrap_dim(dim, std::max<int64_t>(self.dim(), 1));
   if (self.numel() == 0) return;
   const auto vector = [&](const Tensor& tensor) {
     return tensor.defined() && tensor.dim() == 0 ? tensor.unsqueeze(0) : tensor;
   };
-  NPU_CHECK(kernels::scan(
-      scan, to_kernel(vector(result)),
-      indices.defined() ? to_kernel(vector(indices)) : kernels::Tensor(), to_kernel(vector(self)),
-      static_cast<int>(at::maybe_wrap_dim(dim, std::max<int64_t>(self.dim(), 1))),
-      current_stream()));
+  NPU_CHECK(kernels::scan(scan, to_kernel(vector(result)),
+                          indices.defined() ? to_kernel(vector(indices)) : kernels::Tensor(),
+                          to_kernel(vector(self)), static_cast<int>(along), current_stream()));
 }
 
 template <Scan scan>

@@ -31,8 +31,9 @@ def test_equals_the_cpu(function: Callable[[torch.Tensor], torch.Tensor], x: tor
         lambda x: x.fill_(300),
         lambda x: x.clamp(max=300),
         lambda x: torch.full_like(x, 300),
+        lambda x: x.masked_fill_(x > 0, 300),
     ],
-    ids=["fill_", "clamp", "full_like"],
+    ids=["fill_", "clamp", "full_like", "masked_fill_"],
 )
 def test_values_that_do_not_fit_are_refused(function: Callable[[torch.Tensor], object]) -> None:
     with pytest.raises(RuntimeError, match="without overflow"):
