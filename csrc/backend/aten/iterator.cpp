@@ -6,7 +6,6 @@
 
 #include <array>
 
-#include "csrc/backend/aten/overlap.h"
 #include "csrc/backend/aten/scalar.h"
 #include "csrc/backend/runtime/check.h"
 #include "csrc/backend/runtime/stream.h"
@@ -75,10 +74,29 @@ void promote_immediates(const at::TensorIteratorBase& iterator, const kernels::E
   }
 }
 
-bool needs_temporary(const at::TensorIteratorBase& iterator) {
+// The bytes from the first to behind the last element.
+std::pair<const char*, const char*> extent(const kernels::Tensor& view, int64_t element) {
+  const auto* const begin = static_cast<const char*>(view.data);
+  int64_t last = 0;
+  for (int d = 0; d < view.rank; ++d) last += (view.sizes[d] - 1) * view.strides[d];
+  return {begin, begin + (last + 1) * element};
+}
+
+// Whether a result shares memory with an input, but not as the very same view. It asks the operands
+// and not the tensors, which PyTorch's set-up of some ops (glu) does not keep alive.
+bool needs_temporary(const at::TensorIteratorBase& iterator,
+                     std::span<const kernels::Tensor> operands) {
   for (int out = 0; out < iterator.noutputs(); ++out) {
+    const kernels::Tensor& result = operands[out];
+    const auto [begin, end] = extent(result, iterator.element_size(out));
     for (int in = iterator.noutputs(); in < iterator.ntensors(); ++in) {
-      if (overlaps_otherwise(iterator.tensor_base(out), iterator.tensor_base(in))) return true;
+      const kernels::Tensor& input = operands[in];
+      if (!input.defined()) continue;
+      const auto [input_begin, input_end] = extent(input, iterator.element_size(in));
+      if (input_begin >= end || begin >= input_end) continue;
+      const bool same = input.data == result.data && input.strides == result.strides &&
+                        iterator.element_size(in) == iterator.element_size(out);
+      if (!same) return true;
     }
   }
   return false;
@@ -124,7 +142,7 @@ void run_elementwise(at::TensorIteratorBase& iterator, const Plan& plan) {
   std::array<kernels::Tensor, kMaxOperands> results;
   std::array<at::Tensor, kMaxOperands> temporaries;
   std::copy_n(operands.begin(), outputs, results.begin());
-  const bool apart = needs_temporary(iterator);
+  const bool apart = needs_temporary(iterator, std::span(operands).first(iterator.ntensors()));
   for (int i = 0; apart && i < outputs; ++i) {
     temporaries[i] = temporary_for(iterator.tensor_base(i), results[i]);
   }

@@ -140,7 +140,8 @@ npuStatus check(const Tensor& y, const Tensor& mean, const Tensor& rstd, const T
   for (const Tensor* vector : {&weight, &bias}) {
     if (!vector->defined()) continue;
     NPU_RETURN_IF_ERROR(check_tensor(kName, "weight or bias", *vector));
-    if (vector->rank != 1 || vector->sizes[0] != x.sizes[1] || vector->strides[0] != 1) {
+    if (vector->rank != 1 || vector->sizes[0] != x.sizes[1] ||
+        (vector->strides[0] != 1 && vector->sizes[0] != 1)) {
       return sdk::failf(NPU_ERROR_INVALID_VALUE,
                         "{}: weight and bias must be {} contiguous elements", kName, x.sizes[1]);
     }

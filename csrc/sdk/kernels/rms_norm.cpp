@@ -132,7 +132,8 @@ npuStatus run(const Tensor& y, const Tensor& residual, const Tensor& x, const Te
     if (residual.defined()) NPU_RETURN_IF_ERROR(check_matrix(name, "residual", residual, x));
     if (weight.defined()) {
       NPU_RETURN_IF_ERROR(check_tensor(name, "weight", weight));
-      if (weight.rank != 1 || weight.sizes[0] != x.sizes[1] || weight.strides[0] != 1) {
+      if (weight.rank != 1 || weight.sizes[0] != x.sizes[1] ||
+          (weight.strides[0] != 1 && weight.sizes[0] != 1)) {
         return sdk::failf(NPU_ERROR_INVALID_VALUE, "{}: weight must be {} contiguous elements",
                           name, x.sizes[1]);
       }

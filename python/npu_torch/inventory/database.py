@@ -35,7 +35,7 @@ SPARSE = {"sparse.mm", "sparse.sampled_addmm", "to_sparse"}
 ARGUMENTS_ON_CPU = {"tensor_split"}
 
 # Given an out= tensor with other strides, the CPU's kernels write outside of it.
-CPU_WRITES_ELSEWHERE = {"tril", "triu"}
+CPU_WRITES_ELSEWHERE = {"linalg.lu", "lu_unpack", "tril", "triu"}
 
 # Which of several equal elements they name is open; where their dimension stands in the arguments.
 _TIES = {"argsort": 0, "kthvalue": 1, "mode": 0, "sort": 0, "topk": 1}

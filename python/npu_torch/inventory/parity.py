@@ -28,6 +28,8 @@ class _Call:
     # What must come out, where it is not what `run` gives on the CPU: into an out= tensor with
     # other strides some of the CPU's kernels write a wrong answer.
     expected: Any = None
+    # What the CPU raises in spite of that; the device may, too.
+    error: Exception | None = None
 
 
 def compare(
@@ -129,6 +131,8 @@ class _Comparison:
                 actual_error = error
         if actual_error is not None and expected_error is None:
             torch.npu.reset_device()
+        if actual_error is not None and call.error is not None:
+            return _errors_differ(call.error, actual_error)
         if expected_error is not None or actual_error is not None:
             return _errors_differ(expected_error, actual_error)
         # Arguments too: an operator writes those that it should, and no others.
@@ -216,7 +220,9 @@ def _calls(op: Any, sample: Any, expected: Any, forms: tuple[str, ...]) -> Itera
             values = (strided.input, strided.args, strided.kwargs)
             # Some of the CPU's kernels take contiguous tensors only.
             _, error = _attempt(forward, transfer.moved(values, "cpu"))
-            yield _Call("noncontiguous", values, forward, expected=expected if error else None)
+            yield _Call(
+                "noncontiguous", values, forward, expected=expected if error else None, error=error
+            )
     if "out" in forms and op.supports_out and "out" not in sample.kwargs:
         yield from _out_calls(op, arguments, expected)
     inplace = _inplace(op)
