@@ -1,7 +1,11 @@
-"""Replacements of vLLM's Triton kernels, in tensor operations. Their signatures must be exact."""
+"""Replacements, in tensor operations, of vLLM's Triton kernels and compiled operators.
+
+Signatures must be exact. vLLM asks for these early: nothing here imports vLLM.
+"""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import torch
@@ -44,3 +48,45 @@ def compute_slot_mapping(  # noqa: N803 - the kernel's names
 OVERRIDES: dict[str, Callable[..., None]] = {
     "vllm.v1.worker.block_table.ComputeSlotMappingKernel.kernel": compute_slot_mapping,
 }
+
+
+def _topk_softmax(
+    topk_weights: Tensor,
+    topk_ids: Tensor,
+    token_expert_indices: Tensor,
+    gating_output: Tensor,
+    renormalize: bool,
+    bias: Tensor | None = None,
+    is_padding: Tensor | None = None,
+) -> None:
+    """Weights and ids of each token's experts.
+
+    gating_output [tokens, experts]; writes topk_weights [tokens, k] float32 and topk_ids
+    [tokens, k]. token_expert_indices, which serves sorting elsewhere, is left alone, and padding is
+    routed like other tokens: nobody reads what it yields.
+    """
+    if bias is not None:
+        raise NotImplementedError("routing with a score correction bias on the npu")
+    k = topk_ids.shape[1]
+    logits = gating_output.float()
+    if renormalize:
+        # The chosen probabilities divided by their sum: the softmax of the chosen logits.
+        values, ids = torch.topk(logits, k)
+        torch.softmax(values, -1, out=topk_weights)
+    else:
+        values, ids = torch.topk(torch.softmax(logits, -1), k)
+        topk_weights.copy_(values)
+    topk_ids.copy_(ids)
+
+
+@functools.cache
+def register_operators() -> torch.library.Library:
+    """Provide `_moe_C::topk_softmax`, which a vLLM without compiled parts lacks."""
+    library = torch.library.Library("_moe_C", "FRAGMENT")
+    library.define(
+        "topk_softmax(Tensor(a!) topk_weights, Tensor(b!) topk_indices, "
+        "Tensor(c!) token_expert_indices, Tensor gating_output, bool renormalize, "
+        "Tensor? bias=None, Tensor? is_padding=None) -> ()"
+    )
+    library.impl("topk_softmax", _topk_softmax, "PrivateUse1")
+    return library

@@ -8,9 +8,14 @@ import torch
 from torch import Tensor
 from vllm.model_executor.custom_op import CustomOp
 from vllm.model_executor.layers.activation import GeluAndMul, SiluAndMul
+from vllm.model_executor.layers.fused_moe.unquantized_fused_moe_method import (
+    UnquantizedFusedMoEMethod,
+)
 from vllm.model_executor.layers.layernorm import GemmaRMSNorm, RMSNorm
 from vllm.model_executor.layers.rotary_embedding.base import RotaryEmbedding
 from vllm.model_executor.layers.rotary_embedding.llama3_rope import Llama3RotaryEmbedding
+
+from npu_torch.integrations.vllm.moe import NpuUnquantizedFusedMoEMethod
 
 
 def _normalized(
@@ -98,6 +103,7 @@ _REPLACEMENTS = {
     GeluAndMul: NpuGeluAndMul,
     RotaryEmbedding: NpuRotaryEmbedding,
     Llama3RotaryEmbedding: NpuLlama3RotaryEmbedding,
+    UnquantizedFusedMoEMethod: NpuUnquantizedFusedMoEMethod,
 }
 
 

@@ -79,7 +79,10 @@ class NpuPlatform(Platform):
 
     @classmethod
     def import_kernels(cls) -> None:
-        """Nothing: vLLM is installed without compiled parts, and the device's are torch.ops.npu."""
+        """Provide those operators of vLLM's compiled parts that models call by name."""
+        from npu_torch.integrations.vllm.kernels import register_operators
+
+        register_operators()
 
     @classmethod
     def support_hybrid_kv_cache(cls) -> bool:
