@@ -1,4 +1,5 @@
 // Padding by what a tensor holds: each padded dimension is a selection of its own elements.
+#include <ATen/OpMathType.h>
 #include <ATen/native/Padding.h>
 #include <ATen/native/Resize.h>
 #include <ATen/ops/arange.h>
@@ -51,14 +52,14 @@ Tensor padded(Padding kind, const Tensor& self, IntArrayRef padding) {
 
 Tensor padded_backward(Padding kind, const Tensor& grad_output, const Tensor& self,
                        IntArrayRef padding) {
-  Tensor grad = grad_output;
+  Tensor grad = grad_output.to(at::toOpMathType(grad_output.scalar_type()));
   for_each_padded(self, padding, [&](int64_t dim, int64_t before, int64_t after) {
     auto sizes = grad.sizes().vec();
     sizes[static_cast<size_t>(dim)] = self.size(dim);
     const Tensor index = sources(kind, self.size(dim), before, after, self);
     grad = at::zeros(sizes, grad.options()).index_add_(dim, index, grad);
   });
-  return grad;
+  return grad.to(grad_output.scalar_type());
 }
 
 template <Padding kind, class Meta>

@@ -293,9 +293,10 @@ Expr threshold(Formula& f) { return where(f.in(0) <= f.scalar(0), f.scalar(1), f
 
 Expr hardshrink(Formula& f) { return where(within(f.in(0), f.scalar(0)), 0, f.in(0)); }
 
-Expr threshold_backward(Formula& f) { return where(f.in(1) <= f.scalar(0), 0, f.in(0)); }
+// These two take x before its gradient, as PyTorch's iterators have them.
+Expr threshold_backward(Formula& f) { return where(f.in(0) <= f.scalar(0), 0, f.in(1)); }
 
-Expr leaky_relu_backward(Formula& f) { return where(f.in(1) > 0, f.in(0), f.in(0) * f.scalar(0)); }
+Expr leaky_relu_backward(Formula& f) { return where(f.in(0) > 0, f.in(1), f.in(1) * f.scalar(0)); }
 
 Expr shrink_backward(Formula& f) { return where(within(f.in(1), f.scalar(0)), 0, f.in(0)); }
 

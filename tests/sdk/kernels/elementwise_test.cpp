@@ -334,6 +334,7 @@ TEST(Elementwise, GradientsMatchDifferences) {
     const char* backward;
     std::vector<Scalar> scalars;
     bool from_result = false;
+    bool point_first = false;
   };
   const Case cases[] = {
       {"sigmoid", "sigmoid_backward", {}, true},
@@ -349,7 +350,7 @@ TEST(Elementwise, GradientsMatchDifferences) {
       {"softplus", "softplus_backward", {2.0, 20.0}},
       {"mish", "mish_backward", {}},
       {"log_sigmoid", "log_sigmoid_backward", {}},
-      {"leaky_relu", "leaky_relu_backward", {0.25}},
+      {"leaky_relu", "leaky_relu_backward", {0.25}, false, true},
       {"hardshrink", "shrink_backward", {0.5}},
       {"softshrink", "shrink_backward", {0.5}},
   };
@@ -379,7 +380,8 @@ TEST(Elementwise, GradientsMatchDifferences) {
       const Values below = y0.get_all(), above = y1.get_all();
       evaluate(middle, y0);
       grad.set(Values(kCount, 3));
-      const Tensor inputs[] = {grad, test.from_result ? y0 : at};
+      Tensor inputs[] = {grad, test.from_result ? y0 : at};
+      if (test.point_first) std::swap(inputs[0], inputs[1]);
       NPU_ASSERT_OK(elementwise(find_elementwise(test.backward), {&result.view(), 1}, inputs,
                                 test.scalars, stream()));
       Values expected;
