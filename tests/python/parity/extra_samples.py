@@ -5,6 +5,7 @@ arguments are recorded from that entry's runs on the CPU. The others have sample
 """
 
 import itertools
+import operator
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -315,6 +316,14 @@ def random_into(x: torch.Tensor) -> list[torch.Tensor]:
     ]
 
 
+def shifted(x: torch.Tensor, by: torch.Tensor) -> list[torch.Tensor]:
+    return [
+        function(x.clone(), amount)
+        for function in (operator.lshift, operator.rshift, operator.ilshift, operator.irshift)
+        for amount in (2, by)
+    ]
+
+
 def attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
 
@@ -517,6 +526,16 @@ WRITTEN: dict[str, Operator] = {
     ),
     **through("range.out", op=lambda x: torch.ops.aten.range.out(0, 5, 2, out=like(x, 0))),
     **through("record_stream", op=recorded_on_stream),
+    **through(
+        *(
+            f"__{way}shift__.{kind}"
+            for way in ("l", "r", "il", "ir")
+            for kind in ("Scalar", "Tensor")
+        ),
+        samples=lambda dtype: [(torch.arange(-9, 9).to(dtype), torch.arange(18).to(dtype) % 5)],
+        dtypes=(torch.int64,),
+        op=shifted,
+    ),
     **through("scatter.value", samples=scattered, op=torch.ops.aten.scatter.value),
     **through(
         "scatter.value_out",
