@@ -1,0 +1,38 @@
+"""What needs an engine of its own: page sizes, preemption, memory."""
+
+from __future__ import annotations
+
+import psutil
+import pytest
+import torch
+from serving_reference import compare_greedy
+from vllm_engine import PROMPTS, greedy, metric, running
+
+
+@pytest.mark.parametrize("block_size", [32, 64])
+def test_block_sizes_and_preemption(reference, block_size):
+    # Room for one request of full length and little more: eight grow until some must give way.
+    with running(
+        block_size=block_size,
+        max_model_len=256,
+        num_gpu_blocks_override=256 // block_size + 4,
+        disable_log_stats=False,
+        enable_prefix_caching=False,
+    ) as engine:
+        outputs = greedy(engine, PROMPTS, 96)
+        assert metric(engine, "vllm:num_preemptions") > 0
+        compare_greedy(reference, outputs)
+
+
+def test_untouched_pages_cost_nothing(monkeypatch):
+    process = psutil.Process()
+    before = process.memory_info().rss
+    monkeypatch.setenv("NPU_HBM_LIMIT", "1G")
+    with running(dtype="bfloat16") as engine:
+        free, total = torch.npu.mem_get_info()
+        assert total == 1 << 30
+        pages = engine.llm_engine.vllm_config.cache_config.num_gpu_blocks
+        layer_bytes = 2 * 2 * 64 * 2 * 16  # keys and values, heads, head size, bfloat16, tokens
+        assert pages * 4 * layer_bytes > total // 2
+        greedy(engine, PROMPTS, 4)
+        assert process.memory_info().rss - before < 256 << 20

@@ -1,0 +1,58 @@
+"""Engines that clean up behind themselves, and what the tests ask them."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from pathlib import Path
+
+import torch
+from vllm import LLM, SamplingParams
+
+MODEL = str(Path(torch.npu.__file__).parents[1] / "demo" / "model")
+
+PROMPTS = [
+    "def main():",
+    "import os",
+    "class Stack:\n    def __init__(self):\n        self.items = []\n\n    def push(self, item):\n"
+    "        self.items.append(item)\n\n    def pop(self):\n        # the last one comes first\n",
+    "x",
+    "for i in range(10):",
+    "The quick brown fox jumps over the lazy dog, and then",
+    "return None",
+    "while True:\n    pass\n",
+]
+
+
+@contextlib.contextmanager
+def running(model: str = MODEL, **options):
+    """An engine; at the end, no tensor of it is left on the device."""
+    options = {
+        "dtype": "float32",
+        "max_model_len": 512,
+        "max_num_batched_tokens": 256,
+        "max_num_seqs": 64,
+        **options,
+    }
+    llm = LLM(model=model, **options)
+    try:
+        yield llm
+    finally:
+        llm.llm_engine.engine_core.shutdown()
+        vars(llm).clear()  # the test still holds the object
+        gc.collect()
+        torch.npu.empty_cache()
+    assert torch.npu.memory_allocated() < 1 << 16
+
+
+def metric(llm, name: str) -> float:
+    return sum(m.value for m in llm.get_metrics() if m.name == name)
+
+
+def greedy(llm, prompts, tokens: int = 32, **options):
+    params = SamplingParams(temperature=0, max_tokens=tokens, ignore_eos=True, **options)
+    return llm.generate(prompts, params, use_tqdm=False)
+
+
+def tokens_of(outputs) -> list[list[int]]:
+    return [list(o.outputs[0].token_ids) for o in outputs]
