@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import random
@@ -101,6 +102,11 @@ def on_device(op: Any, arguments: Any) -> Any:
     if op.name in ARGUMENTS_ON_CPU:
         return (transfer.moved(arguments[0], "npu"), *arguments[1:])
     return transfer.moved(arguments, "npu")
+
+
+def default_device(arguments: Any) -> contextlib.AbstractContextManager[Any]:
+    """Where factories make their tensors, which have no argument that would tell."""
+    return contextlib.nullcontext() if transfer.tensors(arguments) else torch.device("npu")
 
 
 def without_ties(op: Any, arguments: Any, result: Any) -> Any:

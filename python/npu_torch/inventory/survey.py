@@ -24,7 +24,7 @@ def survey(name: str, dtype_name: str, limit: int | None = None) -> dict[str, An
         arguments = database.on_device(op, (sample.input, sample.args, sample.kwargs))
         torch.npu.reset_fallback_stats()
         try:
-            with torch.no_grad():
+            with torch.no_grad(), database.default_device(arguments):
                 op(arguments[0], *arguments[1], **arguments[2])
             torch.npu.synchronize()
         except Exception as error:

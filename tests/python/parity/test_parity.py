@@ -22,6 +22,7 @@ CASES = [
     (name, dtype_name)
     for dtype_name, dtype in database.DTYPES.items()
     for name in database.names(dtype)
+    if database.operators()[name].name not in database.SPARSE
 ]
 
 
