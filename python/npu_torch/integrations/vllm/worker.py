@@ -19,7 +19,7 @@ from npu_torch.integrations.vllm import layers
 from npu_torch.integrations.vllm.latency import SimulatedLatency
 from npu_torch.integrations.vllm.model_runner import NpuModelRunner
 
-logger = init_logger(__name__)
+logger = init_logger("vllm.npu_torch")  # below the logger that vLLM configures
 
 
 class NpuWorker(Worker):
@@ -28,7 +28,7 @@ class NpuWorker(Worker):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         layers.register()
-        self._latency = SimulatedLatency(lambda: torch.npu.simulated_time_ns(self.device))
+        self._latency = SimulatedLatency()
 
     def init_device(self) -> None:
         """Take the device and make the model runner."""
