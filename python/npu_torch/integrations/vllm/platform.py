@@ -140,10 +140,11 @@ class NpuPlatform(Platform):
             os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
 
         parallel = vllm_config.parallel_config
-        if parallel.world_size > 1:
+        devices = parallel.world_size * parallel.data_parallel_size
+        if devices > 1:
             raise ValueError(
-                f"the npu serves a model from one device, not {parallel.world_size}: "
-                "tensor_parallel_size and pipeline_parallel_size must be 1"
+                f"the npu serves a model from one device, not {devices}: tensor_parallel_size, "
+                "pipeline_parallel_size and data_parallel_size must be 1"
             )
         if parallel.worker_cls == "auto":
             parallel.worker_cls = "npu_torch.integrations.vllm.worker.NpuWorker"
