@@ -6,7 +6,8 @@ import psutil
 import pytest
 import torch
 from serving_reference import compare_greedy
-from vllm_engine import PROMPTS, greedy, metric, running
+from vllm import SamplingParams
+from vllm_engine import PROMPTS, greedy, metric, running, tokens_of
 
 
 @pytest.mark.parametrize("block_size", [32, 64])
@@ -36,3 +37,25 @@ def test_untouched_pages_cost_nothing(monkeypatch):
         assert pages * 4 * layer_bytes > total // 2
         greedy(engine, PROMPTS, 4)
         assert process.memory_info().rss - before < 256 << 20
+
+
+def test_speculation(reference):
+    speculation = {
+        "method": "ngram",
+        "num_speculative_tokens": 3,
+        "prompt_lookup_max": 4,
+        "prompt_lookup_min": 2,
+    }
+    with running(speculative_config=speculation, disable_log_stats=False) as engine:
+        greedy(engine, PROMPTS, 2)
+        torch.npu.reset_fallback_stats()
+        outputs = greedy(engine, PROMPTS, 32)
+        assert metric(engine, "vllm:spec_decode_num_accepted_tokens") > 0
+        assert torch.npu.fallback_stats() == {}
+        compare_greedy(reference, outputs)
+        params = SamplingParams(temperature=0.5, seed=5, max_tokens=24, ignore_eos=True)
+        mixed = [params, SamplingParams(temperature=0, max_tokens=32, ignore_eos=True)] * 4
+        drawn = [engine.generate(PROMPTS, mixed, use_tqdm=False) for _ in range(2)]
+        assert tokens_of(drawn[0]) == tokens_of(drawn[1])
+        assert tokens_of(drawn[0])[1::2] == tokens_of(outputs)[1::2]
+        assert torch.npu.fallback_stats() == {}
