@@ -13,9 +13,9 @@ from npu_torch.inventory import database
 from npu_torch.inventory.pool import Worker
 from parity.extra_samples import OPERATORS as EXTRA
 
-SAMPLED_CASES = 420
+SAMPLED_CASES = 800
 SAMPLES_OF_A_CASE = 6
-EDGE_CASES = 60
+EDGE_CASES = 150
 SAMPLES_ON_EDGE = 4
 
 CASES = [
