@@ -2,8 +2,8 @@
 
 They run on "npu" tensors, and on "meta" tensors for shapes alone. Gradients are not implemented:
 backward through one raises NotImplementedError. Wrong shapes, devices and mixtures of dtypes raise
-RuntimeError, dtypes that an operator does not take TypeError, wrong values ValueError, each with the
-values.
+RuntimeError, dtypes that an operator does not take TypeError, wrong values ValueError, each with
+the values.
 """
 
 from __future__ import annotations

@@ -53,7 +53,6 @@ def _print(report: dict[str, Any]) -> None:
     console.print(table)
 
     kernels = Table(title="Costliest kernels (simulated)")
-    numeric = ("launches", "time", "share")
     for heading in ("kernel", "launches", "time", "share", "bound by"):
         kernels.add_column(
             heading, justify="left" if heading in ("kernel", "bound by") else "right"
