@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+
 import psutil
 import pytest
 import torch
+import transformers
 from serving_reference import compare_greedy
 from vllm import SamplingParams
-from vllm_engine import PROMPTS, greedy, metric, running, tokens_of
+from vllm_engine import MODEL, PROMPTS, greedy, metric, running, tokens_of
 
 
 @pytest.mark.parametrize("block_size", [32, 64])
@@ -59,3 +62,28 @@ def test_speculation(reference):
         assert tokens_of(drawn[0]) == tokens_of(drawn[1])
         assert tokens_of(drawn[0])[1::2] == tokens_of(outputs)[1::2]
         assert torch.npu.fallback_stats() == {}
+
+
+def test_embeddings():
+    model = transformers.AutoModel.from_pretrained(MODEL, dtype=torch.float32).eval()
+    with running(runner="pooling") as engine:
+        outputs = engine.embed(PROMPTS, use_tqdm=False)
+        assert torch.npu.fallback_stats() == {}
+    for output in outputs:
+        with torch.no_grad():
+            last = model(torch.tensor([output.prompt_token_ids])).last_hidden_state[0, -1]
+        embedding = torch.tensor(output.outputs.embedding)
+        torch.testing.assert_close(embedding, torch.nn.functional.normalize(last, dim=0))
+
+
+def test_out_of_memory_at_start(reference):
+    """More pages than the memory holds: a clear error, and the next start works."""
+    with (
+        pytest.raises(torch.OutOfMemoryError, match="npu"),
+        running(num_gpu_blocks_override=1 << 20),
+    ):
+        pass
+    gc.collect()
+    torch.npu.empty_cache()
+    with running() as engine:
+        compare_greedy(reference, greedy(engine, PROMPTS[:2], 8))

@@ -1,6 +1,6 @@
 """Replacements, in tensor operations, of vLLM's Triton kernels and compiled operators.
 
-Signatures must be exact. vLLM asks for these early: nothing here imports vLLM.
+Signatures must be exact. vLLM asks for these early: this module does not import vLLM.
 """
 
 from __future__ import annotations
@@ -191,6 +191,14 @@ OVERRIDES: dict[str, Callable[..., None]] = {
     _SAMPLER + "expand_kernel": expand,
     _SAMPLER + "sample_recovered_tokens_kernel": sample_recovered_tokens,
 }
+
+
+@functools.cache
+def register_overrides() -> None:
+    """Put the replacements in the kernels' places. Once: vLLM asks anew for each engine."""
+    from vllm.triton_utils.dispatcher import register_kernels
+
+    register_kernels(OVERRIDES)
 
 
 def _topk_softmax(

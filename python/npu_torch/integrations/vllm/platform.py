@@ -115,11 +115,9 @@ class NpuPlatform(Platform):
     @classmethod
     def register_triton_kernel_overrides(cls) -> None:
         """Replace the Triton kernels on the path: Triton does not compile for the device."""
-        from vllm.triton_utils.dispatcher import register_kernels
+        from npu_torch.integrations.vllm.kernels import register_overrides
 
-        from npu_torch.integrations.vllm.kernels import OVERRIDES
-
-        register_kernels(OVERRIDES)
+        register_overrides()
 
     # Configuration ------------------------------------------------------------------------------
 
