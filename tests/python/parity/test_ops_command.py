@@ -13,7 +13,7 @@ def ops(*options: str) -> "subprocess.CompletedProcess[str]":
         [sys.executable, "-m", "npu_torch_cli", "ops", *options],
         capture_output=True,
         text=True,
-        timeout=250,
+        timeout=550,
     )
 
 
@@ -56,16 +56,9 @@ def test_table_and_unknown_operator() -> None:
     assert "no_such_operator" in done.stderr
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1200)
-def test_two_hundred_run_natively() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "npu_torch_cli", "ops", "--json"],
-        capture_output=True,
-        text=True,
-        timeout=1100,
-    )
-    summary = json.loads(done.stdout)["summary"]
+@pytest.mark.timeout(600)
+def test_most_operators_run_natively_in_float32() -> None:
+    summary = report()["summary"]
     assert summary["total"] == 677
-    assert summary["native"] >= 300
-    assert summary["error"] <= 20
+    assert summary["native"] >= 500
+    assert summary["error"] <= 3  # sparse layouts
