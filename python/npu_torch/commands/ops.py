@@ -144,7 +144,7 @@ functions and sparse layouts run on the CPU; the fallback counts them (`torch.np
 and pays for their transfers. "No samples" are operators whose samples exist for other devices only.
 
 The parity suite (`tests/python/parity`) compares every registered operator with the CPU, at
-`op_db`'s tolerances, in float32, bfloat16 and int64: forward, `out=`, in-place and non-contiguous. A
-result that is not the CPU's must be as near to what the CPU computes in the next wider type as the
-CPU's own is. `make test` runs a seeded sample of the suite, `make test-all` the whole.
+`op_db`'s tolerances, in float32, bfloat16 and int64: forward, `out=`, in-place and non-contiguous.
+A result that is not the CPU's must be as near to what the CPU computes in the next wider type as
+the CPU's own is. `make test` runs a seeded sample of the suite, `make test-all` the whole.
 """
