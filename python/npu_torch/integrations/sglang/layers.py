@@ -1,0 +1,108 @@
+"""Forwards of SGLang's fused operators on the device's kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from sglang.kernels.fused_op import BaseFusedOp
+from sglang.srt.layers.activation import GeluAndMul, SiluAndMul
+from sglang.srt.layers.layernorm import Gemma3RMSNorm, GemmaRMSNorm, RMSNorm
+from sglang.srt.layers.rotary_embedding.base import RotaryEmbedding
+from torch import Tensor
+
+
+def _normalized(
+    x: Tensor, residual: Tensor | None, weight: Tensor | None, eps: float, weight_offset: float
+) -> Tensor | tuple[Tensor, Tensor]:
+    if residual is None:
+        return torch.ops.npu.rms_norm(x, weight, eps, weight_offset=weight_offset)
+    normalized = torch.ops.npu.fused_add_rms_norm(
+        x, residual, weight, eps, weight_offset=weight_offset
+    )
+    return normalized, residual
+
+
+def _rms_norm(
+    self: RMSNorm,
+    x: Tensor,
+    residual: Tensor | None = None,
+    post_residual_addition: Tensor | None = None,
+    quant_linear: Any = None,
+) -> Tensor | tuple[Tensor, Tensor]:
+    """x [..., D]; residual, if given, is updated in place and returned, too."""
+    if (
+        self.variance_size_override is not None
+        or post_residual_addition is not None
+        or self.fp32_residual
+        or self.override_orig_dtype is not None
+        or (self.cast_x_before_out_mul and x.dtype != torch.float32)
+    ):
+        return self.forward_native(x, residual, post_residual_addition)
+    weight = self.weight.data if self.has_weight else None
+    return _normalized(x, residual, weight, self.variance_epsilon, 0.0)
+
+
+def _gemma_rms_norm(
+    self: GemmaRMSNorm,
+    x: Tensor,
+    residual: Tensor | None = None,
+    post_residual_addition: Tensor | None = None,
+) -> Tensor | tuple[Tensor, Tensor]:
+    """RMS norm whose weight counts from 1."""
+    if post_residual_addition is not None:
+        return self.forward_native(x, residual, post_residual_addition)
+    return _normalized(x, residual, self.weight.data, self.variance_epsilon, 1.0)
+
+
+def _gemma3_rms_norm(
+    self: Gemma3RMSNorm, x: Tensor, residual: Tensor | None = None
+) -> Tensor | tuple[Tensor, Tensor]:
+    """RMS norm whose weight counts from 1."""
+    return _normalized(x, residual, self.weight.data, self.eps, 1.0)
+
+
+def _silu_and_mul(self: SiluAndMul, x: Tensor) -> Tensor:
+    """x [..., 2 D], gate first; returns [..., D]."""
+    return torch.ops.npu.silu_and_mul(x)
+
+
+def _gelu_and_mul(self: GeluAndMul, x: Tensor) -> Tensor:
+    """x [..., 2 D], gate first; returns [..., D]."""
+    return torch.ops.npu.gelu_and_mul(x, self.approximate)
+
+
+def _rotary(
+    self: RotaryEmbedding,
+    positions: Tensor,
+    query: Tensor,
+    key: Tensor,
+    offsets: Tensor | None = None,
+    fused_set_kv_buffer_arg: Any = None,
+) -> tuple[Tensor, Tensor]:
+    """Rotate query and key [tokens, heads * head_size] or alike in place, in one launch."""
+    if fused_set_kv_buffer_arg is not None:
+        raise NotImplementedError("rotary positions fused with the KV cache on the npu")
+    if offsets is not None:
+        positions = positions + offsets
+    torch.ops.npu.rotary_embedding(
+        positions.flatten(), query, key, self.head_size, self.cos_sin_cache, self.is_neox_style
+    )
+    return query, key
+
+
+_FORWARDS: dict[type, Callable[..., Any]] = {
+    RMSNorm: _rms_norm,
+    GemmaRMSNorm: _gemma_rms_norm,
+    Gemma3RMSNorm: _gemma3_rms_norm,
+    SiluAndMul: _silu_and_mul,
+    GeluAndMul: _gelu_and_mul,
+    RotaryEmbedding: _rotary,
+}
+
+
+def register() -> None:
+    """Let the operators dispatch to these forwards."""
+    for operator, forward in _FORWARDS.items():
+        BaseFusedOp.register_oot_forward(operator, forward, "npu")
