@@ -4,12 +4,14 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
+#include <bit>
 #include <charconv>
 #include <cmath>
 #include <fstream>
 #include <iterator>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "sim/arch/machine_keys.h"
 #include "sim/error.h"
@@ -109,9 +111,24 @@ void check(const Machine& machine, const Origin& origin) {
   require(machine.vector.special_lanes <= machine.vector.lanes, "vector.special_lanes",
           machine.vector.special_lanes,
           fmt::format("allowed are 1 to vector.lanes = {}", machine.vector.lanes));
-  require(machine.hbm.row_bytes % machine.dma.burst_bytes == 0, "hbm.row_bytes",
-          machine.hbm.row_bytes,
-          fmt::format("allowed are multiples of dma.burst_bytes = {}", machine.dma.burst_bytes));
+  for (const auto& [key, bytes] :
+       {std::pair("dma.burst_bytes", machine.dma.burst_bytes),
+        std::pair("hbm.row_bytes", machine.hbm.row_bytes),
+        std::pair("hbm.interleave_bytes", machine.hbm.interleave_bytes)}) {
+    require(std::has_single_bit(static_cast<unsigned>(bytes)), key, bytes,
+            "allowed are powers of two");
+  }
+  require(machine.hbm.row_bytes >= machine.dma.burst_bytes, "hbm.row_bytes", machine.hbm.row_bytes,
+          fmt::format("allowed are at least dma.burst_bytes = {}", machine.dma.burst_bytes));
+  require(machine.hbm.interleave_bytes >= machine.dma.burst_bytes &&
+              machine.hbm.interleave_bytes <= machine.hbm.row_bytes,
+          "hbm.interleave_bytes", machine.hbm.interleave_bytes,
+          fmt::format("allowed are dma.burst_bytes = {} to hbm.row_bytes = {}",
+                      machine.dma.burst_bytes, machine.hbm.row_bytes));
+  require(
+      machine.noc.total_bytes_per_cycle >= machine.noc.bytes_per_cycle, "noc.total_bytes_per_cycle",
+      machine.noc.total_bytes_per_cycle,
+      fmt::format("allowed are at least noc.bytes_per_cycle = {}", machine.noc.bytes_per_cycle));
   require(machine.capacity_bytes() >= machine.hbm.row_bytes, "hbm.capacity_gib",
           machine.hbm.capacity_gib,
           fmt::format("less than one row of {} bytes", machine.hbm.row_bytes));
@@ -171,6 +188,12 @@ int64_t Machine::capacity_bytes() const {
 int64_t Machine::scratchpad_bytes() const { return int64_t{core.scratchpad_kib} * 1024; }
 
 double Machine::hbm_bytes_per_cycle() const { return hbm.bandwidth_gbps / clock_ghz; }
+
+double Machine::hbm_stream_efficiency() const {
+  const double row_ns = hbm.row_bytes * hbm.channels / hbm.bandwidth_gbps;
+  return (1 - hbm.refresh_fraction) /
+         (std::max(1.0, hbm.activate_ns / row_ns) + hbm.row_miss_ns / row_ns);
+}
 
 double Machine::matrix_rate(DType type) const {
   switch (type) {

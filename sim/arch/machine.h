@@ -53,7 +53,8 @@ struct Machine {
   } dma;
 
   struct Noc {
-    int bytes_per_cycle = 0;  // a core
+    int bytes_per_cycle = 0;        // a core's port, each way
+    int total_bytes_per_cycle = 0;  // between all ports and the memory, each way
     bool operator==(const Noc&) const = default;
   } noc;
 
@@ -62,7 +63,16 @@ struct Machine {
     int channels = 0;
     double bandwidth_gbps = 0;  // decimal GB/s of the whole device
     double latency_ns = 0;
-    int row_bytes = 0;  // allocations start on a row
+    int row_bytes = 0;         // consecutive bytes of one row; allocations start on one
+    int interleave_bytes = 0;  // consecutive bytes of one channel
+    // A channel opens a row at most every `activate_ns` (a bank's cycle over the banks), and loses
+    // `row_miss_ns` for it beyond what other banks hide.
+    double activate_ns = 0;
+    double row_miss_ns = 0;
+    // A channel that reads and writes turns round once for every batch of writes.
+    double turnaround_ns = 0;  // to writes and back
+    int write_batch_bytes = 0;
+    double refresh_fraction = 0;  // of the time, when nothing moves
     bool operator==(const Hbm&) const = default;
   } hbm;
 
@@ -75,7 +85,11 @@ struct Machine {
 
   int64_t capacity_bytes() const;
   int64_t scratchpad_bytes() const;
-  double hbm_bytes_per_cycle() const;
+  double hbm_bytes_per_cycle() const;  // at the peak
+  // What a long sequential read reaches of the peak: refresh and the opening of rows take the rest.
+  //   (1 - refresh_fraction) / (max(1, activate_ns / t) + row_miss_ns / t)
+  // with t the ns in which a channel moves a row.
+  double hbm_stream_efficiency() const;
   double cycles_to_ns(double cycles) const { return cycles / clock_ghz; }
   // Multiply-accumulates a cell and cycle for operands of this type.
   double matrix_rate(DType type) const;

@@ -36,13 +36,20 @@ const MachineKey kKeys[] = {
     KEY(dma.setup_cycles, 0, 100000, "cycles of a descriptor"),
     KEY(dma.burst_bytes, 1, 65536, "smallest transfer: shorter contiguous runs are rounded up"),
 
-    KEY(noc.bytes_per_cycle, 1, 65536, "on-chip network, bytes a cycle of one core"),
+    KEY(noc.bytes_per_cycle, 1, 65536, "on-chip network: a core's port, bytes a cycle each way"),
+    KEY(noc.total_bytes_per_cycle, 1, 1 << 24, "the same: between all ports and the memory"),
 
     KEY(hbm.capacity_gib, 0.001, 65536, "capacity, GiB"),
     KEY(hbm.channels, 1, 1024, "channels"),
     KEY(hbm.bandwidth_gbps, 0.001, 1e6, "bandwidth of the whole device, decimal GB/s"),
     KEY(hbm.latency_ns, 0, 1e6, "latency of an access, ns"),
-    KEY(hbm.row_bytes, 64, 1 << 20, "bytes of a row: allocations start on one"),
+    KEY(hbm.row_bytes, 64, 1 << 20, "consecutive bytes of one row: allocations start on one"),
+    KEY(hbm.interleave_bytes, 1, 1 << 20, "consecutive bytes of one channel"),
+    KEY(hbm.activate_ns, 0, 1000, "least time between two rows that a channel opens, ns"),
+    KEY(hbm.row_miss_ns, 0, 1000, "what a channel loses in opening a row, ns"),
+    KEY(hbm.turnaround_ns, 0, 10000, "a channel's turn from reads to writes and back, ns"),
+    KEY(hbm.write_batch_bytes, 1, 1 << 30, "bytes that a channel writes between two turns"),
+    KEY(hbm.refresh_fraction, 0, 0.9, "share of the time that refresh takes"),
 
     KEY(host.launch_ns, 0, 1e9, "cost of a launch on the host's clock, ns"),
     KEY(host.link_gbps, 0.001, 1e6, "host link, decimal GB/s"),

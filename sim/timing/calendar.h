@@ -8,8 +8,9 @@
 
 namespace npu::sim {
 
-// The unit of server time: 1/1024 cycle, so that a transfer of a few bytes costs its share.
-inline constexpr int kTickBits = 10;
+// The unit of server time: 1/64 cycle, so that a transfer of a few bytes costs its share and a
+// state that repeats does so after few rounds.
+inline constexpr int kTickBits = 6;
 constexpr uint64_t to_ticks(uint64_t cycles) { return cycles << kTickBits; }
 constexpr uint64_t to_cycles_up(uint64_t ticks) {
   return (ticks + (uint64_t{1} << kTickBits) - 1) >> kTickBits;
@@ -22,6 +23,7 @@ class Bandwidth {
   explicit Bandwidth(double bytes_per_cycle)
       : ticks_per_byte_(static_cast<uint64_t>(
             (double(uint64_t{1} << (kTickBits + 32)) / bytes_per_cycle) + 0.5)) {}
+  uint64_t ticks_per_byte() const { return ticks_per_byte_; }  // 32 bits of fraction
   uint64_t ticks(int64_t bytes) const {
     return static_cast<uint64_t>((static_cast<unsigned __int128>(bytes) * ticks_per_byte_) >> 32);
   }

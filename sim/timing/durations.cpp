@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <cstdlib>
 
 namespace npu::sim {
 namespace {
@@ -112,69 +111,6 @@ Duration vector_duration(const Prepared& prepared, const Step& step) {
   }
   cycles = std::max<uint64_t>(cycles, 1);
   return {cycles, cycles, cycles + static_cast<uint64_t>(machine.vector.latency_cycles)};
-}
-
-DmaCost dma_cost(const Prepared& prepared, const Step& step) {
-  const Machine& machine = prepared.machine();
-  const Instruction& inst = *step.inst;
-  DmaCost cost;
-  cost.queue_cycles = static_cast<uint64_t>(machine.dma.setup_cycles);
-  if (step.bytes == 0) return cost;
-
-  DType type = inst.dtype;
-  int64_t rows = 1;
-  switch (inst.op) {
-    case Opcode::d_load:
-      type = prepared.buffer(step.dst).dtype;
-      break;
-    case Opcode::d_gather:
-      type = prepared.buffer(step.dst).dtype;
-      rows = step.src_shape[0].elements();
-      break;
-    case Opcode::d_store:
-      type = prepared.buffer(step.src[0]).dtype;
-      break;
-    case Opcode::d_scatter:
-      type = prepared.buffer(step.src[0]).dtype;
-      rows = step.src_shape[1].elements();
-      break;
-    default:
-      break;
-  }
-
-  // The longest contiguous run. Its dimensions may come in any order and direction: the DMA
-  // rearranges on its way. A dimension of stride 0 right outside the run repeats it unfetched.
-  int64_t run = size_of(type);
-  int64_t others = 1;  // runs
-  int left = inst.ndim;
-  while (left > 0 && (step.stride[left - 1] == run || step.size[left - 1] == 1)) {
-    run *= step.size[--left];
-  }
-  if (left > 0) {
-    uint32_t open = (1u << left) - 1;
-    for (int i = left - 1; i >= 0; --i) {
-      if ((open >> i & 1) != 0 && std::abs(step.stride[i]) == run) {
-        run *= step.size[i];
-        open &= ~(1u << i);
-        i = left;  // the longer run may continue in any other dimension
-      }
-    }
-    for (int i = left - 1; i >= 0; --i) {
-      if ((open >> i & 1) == 0) continue;
-      if (step.stride[i] == 0 && (open >> (i + 1)) == 0) {
-        open &= ~(1u << i);
-      } else {
-        others *= step.size[i];
-      }
-    }
-  }
-  const int64_t burst = machine.dma.burst_bytes;
-  cost.memory_bytes = rows * others * (ceil_div(run, burst) * burst);
-  // Repeated elements pass through the queue although they were fetched once.
-  const int64_t through = std::max(cost.memory_bytes, step.bytes);
-  cost.queue_cycles += static_cast<uint64_t>(ceil_div(through, machine.dma.bytes_per_cycle));
-  if (inst.flags & flags::kAdd) cost.memory_bytes *= 2;
-  return cost;
 }
 
 }  // namespace npu::sim

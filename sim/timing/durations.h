@@ -1,5 +1,5 @@
-// Closed forms: how many cycles one instruction keeps its engine busy, and when its result is
-// ready. docs/timing.md derives them.
+// Closed forms: how many cycles an instruction of the matrix or vector engine keeps it busy, and
+// when its result is ready. docs/timing.md derives them.
 #pragma once
 
 #include <cstdint>
@@ -34,12 +34,5 @@ uint64_t matrix_cell_macs(const Machine& machine, int64_t m, int64_t k, int64_t 
 
 // Passes of the instruction's elements through the lanes; lanes scale with the widest operand.
 Duration vector_duration(const Prepared& prepared, const Step& step);
-
-// What a DMA asks of the core's queue and of the memory.
-struct DmaCost {
-  uint64_t queue_cycles = 0;  // setup + bytes through the queue, runs rounded up to bursts
-  int64_t memory_bytes = 0;   // runs rounded up to bursts; twice for .add, which reads and writes
-};
-DmaCost dma_cost(const Prepared& prepared, const Step& step);
 
 }  // namespace npu::sim

@@ -8,6 +8,8 @@
 #include "sim/exec/cursor.h"
 #include "sim/timing/calendar.h"
 #include "sim/timing/durations.h"
+#include "sim/timing/hbm.h"
+#include "sim/timing/transfer.h"
 
 namespace npu::sim {
 namespace {
@@ -68,8 +70,8 @@ struct Core {
   Queue vector;
   std::vector<Queue> load;
   std::vector<Queue> store;
-  Calendar noc_read;
-  Calendar noc_write;
+  Calendar port_read;
+  Calendar port_write;
   int number;
   int64_t pid;
   uint64_t issue = 0;  // the next cycle that can issue
@@ -87,8 +89,12 @@ class Simulation {
   Simulation(const Machine& machine, const Launch& launch)
       : prepared_(machine, launch),
         machine_(machine),
-        hbm_bandwidth_(machine.hbm_bytes_per_cycle()),
-        noc_bandwidth_(machine.noc.bytes_per_cycle),
+        hbm_(machine),
+        costs_(prepared_, hbm_),
+        port_bandwidth_(machine.noc.bytes_per_cycle),
+        trunk_bandwidth_(machine.noc.total_bytes_per_cycle),
+        // Where every transfer takes the memory at least as long, the trunk never decides.
+        has_trunk_(machine.noc.total_bytes_per_cycle < machine.hbm_bytes_per_cycle()),
         latency_(static_cast<uint64_t>(std::ceil(machine.hbm.latency_ns * machine.clock_ghz))) {}
 
   Timing run();
@@ -105,6 +111,13 @@ class Simulation {
   }
 
   bool advance(Core& core, Turn until, Turn& next);
+  void retire(uint64_t ticks) {
+    hbm_.retire(ticks);
+    if (has_trunk_) {
+      trunk_read_.retire(ticks);
+      trunk_write_.retire(ticks);
+    }
+  }
   uint64_t issue(Core& core, const Queue& queue, const Step& step);
   void run_dma(Core& core, Queue& queue, const Step& step);
   void run_matrix(Core& core, const Step& step);
@@ -120,11 +133,14 @@ class Simulation {
 
   Prepared prepared_;
   const Machine& machine_;
-  Bandwidth hbm_bandwidth_;
-  Bandwidth noc_bandwidth_;
+  Hbm hbm_;
+  TransferCosts costs_;
+  Bandwidth port_bandwidth_;
+  Bandwidth trunk_bandwidth_;
+  bool has_trunk_;
+  Calendar trunk_read_;  // between the ports and the memory
+  Calendar trunk_write_;
   uint64_t latency_;
-  Calendar hbm_;
-  int64_t memory_bytes_ = 0;
   double cell_cycles_ = 0;
   Counters counters_;
   // The last product's form: a program repeats few.
@@ -207,21 +223,23 @@ inline void Simulation::run_vector(Core& core, const Step& step) {
 }
 
 void Simulation::run_dma(Core& core, Queue& queue, const Step& step) {
-  const DmaCost cost = dma_cost(prepared_, step);
+  const TransferCost& cost = costs_.of(step);
   const uint64_t issued = issue(core, queue, step);
   const uint64_t start = std::max(ready(core, step, issued), queue.free());
 
-  // The request leaves after the set-up; then queue, network and memory work at the same time and
-  // the slowest decides. Latency is not the queue's: the next transfer follows at once.
+  // The request leaves after the set-up; then queue, port, network and memory work at the same time
+  // and the slowest decides. Latency is not the queue's: the next transfer follows at once.
   const uint64_t asked = to_ticks(start + static_cast<uint64_t>(machine_.dma.setup_cycles));
   const bool reads = is_load(step.inst->op);
-  Calendar& noc = reads ? core.noc_read : core.noc_write;
-  noc.retire(to_ticks(core.issue));
-  const uint64_t through_noc = noc.reserve(asked, noc_bandwidth_.ticks(cost.memory_bytes));
-  const uint64_t through_hbm = hbm_.reserve(asked, hbm_bandwidth_.ticks(cost.memory_bytes));
-  memory_bytes_ += cost.memory_bytes;
-  const uint64_t moved =
-      std::max(start + cost.queue_cycles, to_cycles_up(std::max(through_noc, through_hbm)));
+  Calendar& port = reads ? core.port_read : core.port_write;
+  port.retire(to_ticks(core.issue));
+  uint64_t through = port.reserve(asked, port_bandwidth_.ticks(cost.memory.bytes));
+  if (has_trunk_) {
+    Calendar& trunk = reads ? trunk_read_ : trunk_write_;
+    through = std::max(through, trunk.reserve(asked, trunk_bandwidth_.ticks(cost.memory.bytes)));
+  }
+  through = std::max(through, hbm_.serve(asked, cost.memory));
+  const uint64_t moved = std::max(start + cost.queue_cycles, to_cycles_up(through));
   queue.run(start, moved - start, cost.queue_cycles);
 
   for (const BufferId source : step.src) {
@@ -271,7 +289,7 @@ bool Simulation::advance(Core& core, Turn until, Turn& next) {
       }
       core.waiting = nullptr;
       const uint64_t now = mine >> kCoreBits;
-      if (now > kHeldTurn) hbm_.retire(to_ticks(now - kHeldTurn));
+      if (now > kHeldTurn) retire(to_ticks(now - kHeldTurn));
       run_dma(core, queue, *step);
     } else if (op == Opcode::m_mma) {
       run_matrix(core, *step);
@@ -349,7 +367,7 @@ Timing Simulation::account(const std::vector<Core>& cores) {
   timing.counters = counters_;
   timing.counters.launches = 1;
   timing.cell_cycles = cell_cycles_;
-  timing.hbm_busy_cycles = static_cast<double>(memory_bytes_) / machine_.hbm_bytes_per_cycle();
+  timing.hbm_busy_cycles = static_cast<double>(hbm_.busy()) / static_cast<double>(to_ticks(1));
   return timing;
 }
 
@@ -391,6 +409,12 @@ double Timing::hbm_utilization(const Machine& machine) const {
 }
 
 struct Timer::Impl {
+  // What of an argument time depends on: a number, or where in a row of its allocation a pointer
+  // points.
+  int64_t steers(const Arg& arg) const {
+    return arg.bits ^ (arg.buffer.allocation_offset() & (machine.hbm.row_bytes - 1));
+  }
+
   // What time depends on besides the machine. Addresses are not among it.
   struct Answer {
     uint64_t program;
@@ -398,23 +422,23 @@ struct Timer::Impl {
     std::vector<int64_t> args;
     Timing timing;
 
-    bool answers(const Launch& launch) const {
+    bool answers(const Impl& impl, const Launch& launch) const {
       if (program != launch.program->id || grid != launch.grid ||
           args.size() != launch.args.size()) {
         return false;
       }
       for (size_t i = 0; i < args.size(); ++i) {
-        if (args[i] != launch.args[i].bits) return false;
+        if (args[i] != impl.steers(launch.args[i])) return false;
       }
       return true;
     }
   };
 
-  static uint64_t hash(const Launch& launch) {
+  uint64_t hash(const Launch& launch) const {
     constexpr uint64_t kOdd = 0x9e3779b97f4a7c15;
     uint64_t value = launch.program->id * kOdd + static_cast<uint64_t>(launch.grid);
     for (const Arg& arg : launch.args) {
-      value = (value ^ static_cast<uint64_t>(arg.bits)) * kOdd;
+      value = (value ^ static_cast<uint64_t>(steers(arg))) * kOdd;
       value ^= value >> 29;
     }
     return value;
@@ -439,13 +463,13 @@ const Timing& Timer::time(const Launch& launch) {
   if (launch.program == nullptr || launch.program->has_scalar_loads) {
     return impl_->unremembered = simulate(launch);
   }
-  const uint64_t hash = Impl::hash(launch);
+  const uint64_t hash = impl_->hash(launch);
   const auto [first, last] = impl_->answers.equal_range(hash);
   for (auto it = first; it != last; ++it) {
-    if (it->second.answers(launch)) return it->second.timing;
+    if (it->second.answers(*impl_, launch)) return it->second.timing;
   }
   Impl::Answer answer{launch.program->id, launch.grid, {}, simulate(launch)};
-  for (const Arg& arg : launch.args) answer.args.push_back(arg.bits);
+  for (const Arg& arg : launch.args) answer.args.push_back(impl_->steers(arg));
   if (impl_->answers.size() >= Impl::kMostAnswers) impl_->answers.clear();
   return impl_->answers.emplace(hash, std::move(answer))->second.timing;
 }

@@ -26,7 +26,7 @@ struct Timing {
   // Cycles of one cell of the matrix engine that the useful multiply-accumulates need, each at the
   // rate of its operands' type.
   double cell_cycles = 0;
-  double hbm_busy_cycles = 0;  // cycles that the memory needs for these bytes at full bandwidth
+  double hbm_busy_cycles = 0;  // cycles of the memory: bursts, rows, turns and refresh
   // "matrix", "vector", "memory", "dma" or "latency": whichever the launch spent most of its
   // cycles on, "latency" where none exceeds half of them.
   std::string_view bound_by() const;
@@ -43,10 +43,10 @@ class Timer {
   Timer(const Timer&) = delete;
   Timer& operator=(const Timer&) = delete;
 
-  // Remembers answers by program, grid and the arguments that steer (integers and reals: pointers
-  // do not change the time), except for programs with scalar loads. The reference is good until the
-  // next call. Throws MachineError; a remembered launch's bounds are not checked again. Not
-  // thread-safe.
+  // Remembers answers by program, grid and the arguments that steer (integers, reals, and where in
+  // a row of its allocation a pointer points), except for programs with scalar loads. The reference
+  // is good until the next call. Throws MachineError; a remembered launch's bounds are not checked
+  // again. Not thread-safe.
   const Timing& time(const Launch& launch);
 
   // The same without the memory of answers. Throws MachineError. Thread-safe.

@@ -73,6 +73,18 @@ TEST(Machine, Edge) {
   EXPECT_EQ(edge.host.launch_ns, 10000);
 }
 
+TEST(Machine, StreamEfficiencyFollowsFromTheKeys) {
+  Machine n1 = load_machine("n1");
+  // A row of 2048 bytes takes a channel 27.3 ns.
+  EXPECT_NEAR(n1.hbm_stream_efficiency(), 0.955 / (1 + 0.4 / 27.3067), 1e-6);
+  EXPECT_GE(n1.hbm_stream_efficiency(), 0.90);
+  EXPECT_GE(load_machine("n1-edge").hbm_stream_efficiency(), 0.90);
+  n1.hbm.activate_ns = 2 * 27.3067;
+  EXPECT_NEAR(n1.hbm_stream_efficiency(), 0.955 / (2 + 0.4 / 27.3067), 1e-5);
+  n1.hbm.activate_ns = n1.hbm.row_miss_ns = n1.hbm.refresh_fraction = 0;
+  EXPECT_EQ(n1.hbm_stream_efficiency(), 1);
+}
+
 TEST(Machine, PresetsRoundTrip) {
   ASSERT_EQ(preset_names(), (std::vector<std::string>{"n1-edge", "n1"}));
   for (const std::string& name : preset_names()) {
@@ -137,13 +149,15 @@ TEST(Machine, Messages) {
             "machine file 'x.toml': hbm.channels = 2.5: wants an integer, allowed are 1 to 1024");
   EXPECT_EQ(
       error_of(n1_with("channels ", "channels = \"x\"")),
-      "machine file 'x.toml': hbm.channels (line 36) is of type string: allowed are 1 to 1024");
+      "machine file 'x.toml': hbm.channels (line 37) is of type string: allowed are 1 to 1024");
   EXPECT_EQ(error_of(n1_with("preload ", "preload = 2")),
             "machine file 'x.toml': matrix.preload (line 12) is of type integer: allowed are true "
             "and false");
   EXPECT_EQ(error_of(n1_with("channels ", "channels = 4\nbanks = 3")),
-            "machine file 'x.toml': hbm.banks (line 37): unknown key; known are hbm.capacity_gib, "
-            "hbm.channels, hbm.bandwidth_gbps, hbm.latency_ns, hbm.row_bytes");
+            "machine file 'x.toml': hbm.banks (line 38): unknown key; known are hbm.capacity_gib, "
+            "hbm.channels, hbm.bandwidth_gbps, hbm.latency_ns, hbm.row_bytes, "
+            "hbm.interleave_bytes, hbm.activate_ns, hbm.row_miss_ns, hbm.turnaround_ns, "
+            "hbm.write_batch_bytes, hbm.refresh_fraction");
   EXPECT_EQ(error_of(n1_with("[noc]", "[nocs]")),
             "machine file 'x.toml': nocs.bytes_per_cycle (line 32): unknown key; known are name, "
             "clock_ghz and the sections core, dma, hbm, host, matrix, noc, vector");
@@ -151,8 +165,21 @@ TEST(Machine, Messages) {
       error_of(n1_with("special_lanes", "special_lanes = 513")),
       "machine file 'x.toml': vector.special_lanes = 513: allowed are 1 to vector.lanes = 512");
   EXPECT_EQ(error_of(n1_with("row_bytes", "row_bytes = 100")),
-            "machine file 'x.toml': hbm.row_bytes = 100: allowed are multiples of dma.burst_bytes "
-            "= 64");
+            "machine file 'x.toml': hbm.row_bytes = 100: allowed are powers of two");
+  EXPECT_EQ(error_of(n1_with("burst_bytes", "burst_bytes = 48")),
+            "machine file 'x.toml': dma.burst_bytes = 48: allowed are powers of two");
+  EXPECT_EQ(error_of(n1_with("burst_bytes", "burst_bytes = 4096")),
+            "machine file 'x.toml': hbm.row_bytes = 2048: allowed are at least dma.burst_bytes = "
+            "4096");
+  EXPECT_EQ(error_of(n1_with("interleave_bytes", "interleave_bytes = 32")),
+            "machine file 'x.toml': hbm.interleave_bytes = 32: allowed are dma.burst_bytes = 64 to "
+            "hbm.row_bytes = 2048");
+  EXPECT_EQ(error_of(n1_with("interleave_bytes", "interleave_bytes = 4096")),
+            "machine file 'x.toml': hbm.interleave_bytes = 4096: allowed are dma.burst_bytes = 64 "
+            "to hbm.row_bytes = 2048");
+  EXPECT_EQ(error_of(n1_with("total_bytes_per_cycle", "total_bytes_per_cycle = 64")),
+            "machine file 'x.toml': noc.total_bytes_per_cycle = 64: allowed are at least "
+            "noc.bytes_per_cycle = 128");
   EXPECT_TRUE(error_of(n1_with("name", "name = 3")).ends_with("name: wants a string"));
   EXPECT_TRUE(error_of(n1_with("name", "")).find("name: missing") != std::string::npos);
   EXPECT_TRUE(error_of("name = \"a\"\nclock_ghz = = 3")

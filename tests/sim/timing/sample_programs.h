@@ -28,7 +28,10 @@ inline Machine tiny_machine() {
   machine.dma.burst_bytes = 64;
   machine.noc.bytes_per_cycle = 64;
   machine.hbm.bandwidth_gbps = 64;
+  machine.noc.total_bytes_per_cycle = 64;
   machine.hbm.latency_ns = 100;
+  machine.hbm.activate_ns = machine.hbm.row_miss_ns = machine.hbm.turnaround_ns = 0;
+  machine.hbm.refresh_fraction = 0;
   return machine;
 }
 
