@@ -12,8 +12,9 @@ os.environ["NPU_HBM_LIMIT"] = "1G"
 
 import pytest
 import torch
+from families import DEMO
 from transformers import AutoModelForCausalLM
-from vllm_engine import MODEL, running
+from vllm_engine import running
 
 
 def pytest_collection_modifyitems(items):
@@ -34,4 +35,4 @@ def llm():
 
 @pytest.fixture(scope="session")
 def reference():
-    return AutoModelForCausalLM.from_pretrained(MODEL, dtype=torch.float32).eval()
+    return AutoModelForCausalLM.from_pretrained(DEMO, dtype=torch.float32).eval()

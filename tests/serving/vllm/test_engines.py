@@ -8,9 +8,9 @@ import psutil
 import pytest
 import torch
 import transformers
-from serving_reference import compare_greedy
+from families import DEMO, PROMPTS
 from vllm import SamplingParams
-from vllm_engine import MODEL, PROMPTS, greedy, metric, running, tokens_of
+from vllm_engine import compare, greedy, metric, running, tokens_of
 
 
 @pytest.mark.parametrize("block_size", [32, 64])
@@ -25,7 +25,7 @@ def test_block_sizes_and_preemption(reference, block_size):
     ) as engine:
         outputs = greedy(engine, PROMPTS, 96)
         assert metric(engine, "vllm:num_preemptions") > 0
-        compare_greedy(reference, outputs)
+        compare(reference, outputs)
 
 
 def test_untouched_pages_cost_nothing(monkeypatch):
@@ -55,7 +55,7 @@ def test_speculation(reference):
         outputs = greedy(engine, PROMPTS, 32)
         assert metric(engine, "vllm:spec_decode_num_accepted_tokens") > 0
         assert torch.npu.fallback_stats() == {}
-        compare_greedy(reference, outputs)
+        compare(reference, outputs)
         params = SamplingParams(temperature=0.5, seed=5, max_tokens=24, ignore_eos=True)
         mixed = [params, SamplingParams(temperature=0, max_tokens=32, ignore_eos=True)] * 4
         drawn = [engine.generate(PROMPTS, mixed, use_tqdm=False) for _ in range(2)]
@@ -65,7 +65,7 @@ def test_speculation(reference):
 
 
 def test_embeddings():
-    model = transformers.AutoModel.from_pretrained(MODEL, dtype=torch.float32).eval()
+    model = transformers.AutoModel.from_pretrained(DEMO, dtype=torch.float32).eval()
     with running(runner="pooling") as engine:
         outputs = engine.embed(PROMPTS, use_tqdm=False)
         assert torch.npu.fallback_stats() == {}
@@ -86,4 +86,4 @@ def test_out_of_memory_at_start(reference):
     gc.collect()
     torch.npu.empty_cache()
     with running() as engine:
-        compare_greedy(reference, greedy(engine, PROMPTS[:2], 8))
+        compare(reference, greedy(engine, PROMPTS[:2], 8))

@@ -7,11 +7,11 @@ import re
 
 import pytest
 import torch
-from serving_reference import compare_greedy
+from families import PROMPTS
 from vllm import SamplingParams
 from vllm.exceptions import VLLMValidationError
 from vllm.sampling_params import StructuredOutputsParams
-from vllm_engine import PROMPTS, greedy, metric, tokens_of
+from vllm_engine import compare, greedy, metric, tokens_of
 
 
 def test_greedy_equals_transformers_without_fallbacks(llm, reference):
@@ -19,7 +19,7 @@ def test_greedy_equals_transformers_without_fallbacks(llm, reference):
     torch.npu.reset_fallback_stats()
     outputs = greedy(llm, PROMPTS)
     assert torch.npu.fallback_stats() == {}
-    assert compare_greedy(reference, outputs) <= 1
+    assert compare(reference, outputs) <= 1
 
 
 def test_chunked_prefill(llm, reference):
@@ -27,7 +27,7 @@ def test_chunked_prefill(llm, reference):
     long = [" ".join(f"{word}{i}" for i in range(60)) for word in ("a", "bc", "d")]
     outputs = greedy(llm, [*PROMPTS[:3], *long], 16)
     assert sum(len(o.prompt_token_ids) for o in outputs) > 500
-    compare_greedy(reference, outputs)
+    compare(reference, outputs)
 
 
 def test_ragged_lengths(llm, reference):
@@ -37,7 +37,7 @@ def test_ragged_lengths(llm, reference):
     ]
     outputs = llm.generate(PROMPTS, params, use_tqdm=False)
     assert [len(t) for t in tokens_of(outputs)] == [4 + 7 * i for i in range(len(PROMPTS))]
-    compare_greedy(reference, outputs)
+    compare(reference, outputs)
 
 
 def test_prefix_caching(llm, reference):
@@ -46,7 +46,7 @@ def test_prefix_caching(llm, reference):
     before = metric(llm, "vllm:prefix_cache_hits")
     outputs = greedy(llm, [prefix + "x = ", prefix + "# "], 16)
     assert metric(llm, "vllm:prefix_cache_hits") - before >= 2 * 64
-    compare_greedy(reference, outputs)
+    compare(reference, outputs)
 
 
 def test_stop_strings(llm):

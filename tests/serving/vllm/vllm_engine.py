@@ -4,28 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import gc
-from pathlib import Path
 
 import torch
+from families import DEMO
+from greedy import compare_greedy
 from vllm import LLM, SamplingParams
-
-MODEL = str(Path(torch.npu.__file__).parents[1] / "demo" / "model")
-
-PROMPTS = [
-    "def main():",
-    "import os",
-    "class Stack:\n    def __init__(self):\n        self.items = []\n\n    def push(self, item):\n"
-    "        self.items.append(item)\n\n    def pop(self):\n        # the last one comes first\n",
-    "x",
-    "for i in range(10):",
-    "The quick brown fox jumps over the lazy dog, and then",
-    "return None",
-    "while True:\n    pass\n",
-]
 
 
 @contextlib.contextmanager
-def running(model: str = MODEL, **options):
+def running(model: str = DEMO, **options):
     """An engine; at the end, no tensor of it is left on the device."""
     options = {
         "dtype": "float32",
@@ -56,3 +43,8 @@ def greedy(llm, prompts, tokens: int = 32, **options):
 
 def tokens_of(outputs) -> list[list[int]]:
     return [list(o.outputs[0].token_ids) for o in outputs]
+
+
+def compare(model, outputs) -> int:
+    """How many of the greedy outputs end in a near-tie; any other difference is an error."""
+    return compare_greedy(model, [(o.prompt_token_ids, o.outputs[0].token_ids) for o in outputs])

@@ -7,10 +7,14 @@ from typing import Any
 
 import torch
 from vllm import __version__ as vllm_version
+from vllm.logger import init_logger
 from vllm.platforms.interface import Platform, PlatformEnum
 from vllm.v1.attention.backends.registry import AttentionBackendEnum
 
+from npu_torch.integrations.serving_time import share
 from npu_torch.integrations.vllm import VLLM_SERIES
+
+logger = init_logger("vllm.npu_torch")  # below the logger that vLLM configures
 
 
 class NpuPlatform(Platform):
@@ -146,7 +150,18 @@ class NpuPlatform(Platform):
             )
         if parallel.worker_cls == "auto":
             parallel.worker_cls = "npu_torch.integrations.vllm.worker.NpuWorker"
+        if parallel.distributed_executor_backend not in (None, "uni"):
+            raise ValueError(
+                "the npu works in the engine's own process: distributed_executor_backend must be "
+                f'"uni", not {parallel.distributed_executor_backend!r}'
+            )
         parallel.disable_custom_all_reduce = True
+
+        share(logger.info)
+        scheduler = vllm_config.scheduler_config
+        if scheduler.scheduler_cls is None:
+            name = "NpuAsyncScheduler" if scheduler.async_scheduling else "NpuScheduler"
+            scheduler.scheduler_cls = f"npu_torch.integrations.vllm.scheduler.{name}"
 
         compilation = vllm_config.compilation_config
         compilation.mode = CompilationMode.NONE

@@ -7,7 +7,6 @@ import gc
 from typing import Any
 
 import torch
-from vllm.logger import init_logger
 from vllm.platforms import current_platform
 from vllm.utils.mem_utils import MemorySnapshot
 from vllm.utils.torch_utils import set_random_seed
@@ -15,11 +14,10 @@ from vllm.v1.worker.gpu_worker import Worker, init_worker_distributed_environmen
 from vllm.v1.worker.utils import request_memory
 from vllm.v1.worker.worker_base import CompilationTimes
 
+from npu_torch.integrations.serving_time import mark
 from npu_torch.integrations.vllm import layers
-from npu_torch.integrations.vllm.latency import SimulatedLatency
 from npu_torch.integrations.vllm.model_runner import NpuModelRunner
-
-logger = init_logger("vllm.npu_torch")  # below the logger that vLLM configures
+from npu_torch.integrations.vllm.scheduler import STEP_MARK
 
 
 class NpuWorker(Worker):
@@ -28,7 +26,7 @@ class NpuWorker(Worker):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         layers.register()
-        self._latency = SimulatedLatency()
+        self._step: Any = None
 
     def init_device(self) -> None:
         """Take the device and make the model runner."""
@@ -64,19 +62,13 @@ class NpuWorker(Worker):
         return CompilationTimes(language_model=0.0, encoder=0.0)
 
     def execute_model(self, scheduler_output: Any) -> Any:
-        """Run one step, and note what it means for the requests' simulated latencies."""
-        self._latency.begin(scheduler_output)
-        return super().execute_model(scheduler_output)
-
-    def sample_tokens(self, grammar_output: Any) -> Any:
-        """Sample the step's tokens."""
-        output = super().sample_tokens(grammar_output)
-        self._latency.end()
+        """Run one step."""
+        output = super().execute_model(scheduler_output)
+        self._step = scheduler_output  # its tokens are sampled before the next step is run
         return output
 
-    def shutdown(self) -> None:
-        """Report simulated latencies and release the device's memory."""
-        summary = self._latency.summary()
-        if summary:
-            logger.info(summary)
-        super().shutdown()
+    def sample_tokens(self, grammar_output: Any) -> Any:
+        """Sample the step's tokens, and mark where the device has them."""
+        output = super().sample_tokens(grammar_output)
+        setattr(self._step, STEP_MARK, mark())
+        return output
