@@ -98,7 +98,8 @@ demo: build ## a small Llama writes text on the simulated NPU
 	@$(VENV)/bin/npu-torch demo
 
 serve-vllm: build $(VLLM_VENV)/.package ## OpenAI-compatible server with the shipped model (VLLM_PORT)
-	@VLLM_NO_USAGE_STATS=1 NPU_HBM_LIMIT="$${NPU_HBM_LIMIT:-4G}" $(VLLM_VENV)/bin/vllm serve \
+	@exec env VLLM_NO_USAGE_STATS=1 NPU_HBM_LIMIT="$${NPU_HBM_LIMIT:-4G}" \
+	  $(VLLM_VENV)/bin/vllm serve \
 	  python/npu_torch/demo/model --served-model-name npu-demo \
 	  --host 127.0.0.1 --port $(VLLM_PORT) $(VLLM_FLAGS)
 
