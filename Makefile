@@ -12,7 +12,7 @@ PY := $(VENV)/bin/python
 VLLM_VENV := .venv-vllm
 VLLM_PY := $(VLLM_VENV)/bin/python
 VLLM_PORT ?= 8000
-VLLM_FLAGS ?= --dtype float32 --shutdown-timeout 20
+VLLM_FLAGS ?= --dtype float32
 BUILD := build
 SANITIZE_BUILD := build-sanitize
 

@@ -31,13 +31,13 @@ BUCKETS = tuple(step * 10.0**power for power in range(-5, 1) for step in (1, 2.5
 
 @dataclasses.dataclass(frozen=True)
 class Latencies:
-    """A finished request: seconds to its first token, and per token after that if there are any."""
+    """What has become known of a request, in seconds: the time to its first token, when it has that
+    token; the mean time per token after that, when it has ended."""
 
-    tokens: int
-    first_simulated: float
-    first_wall: float
-    each_simulated: float | None
-    each_wall: float | None
+    first_simulated: float | None = None
+    first_wall: float | None = None
+    each_simulated: float | None = None
+    each_wall: float | None = None
 
 
 def mark() -> torch.Event:
@@ -66,7 +66,7 @@ class ServingTimes:
     """
 
     def __init__(self, observe: Callable[[Latencies], None]) -> None:
-        """observe: told of each request that ends after at least one token."""
+        """observe: told of a request at its first token, and at its end if it had further ones."""
         self._observe = observe
         self._requests: dict[str, _Request] = {}
 
@@ -86,23 +86,20 @@ class ServingTimes:
             wall = now - request.arrival_wall
             if not request.tokens:
                 request.first, request.first_wall = simulated, wall
-                # A step that yields several tokens at once yields the others for nothing.
+                self._observe(Latencies(first_simulated=simulated, first_wall=wall))
             request.last, request.last_wall = simulated, wall
             request.tokens += count
 
     def finished(self, name: str) -> None:
         """A request has ended, or has been given up. Unknown ones are passed over."""
         request = self._requests.pop(name, None)
-        if request is None or not request.tokens:
+        if request is None or request.tokens < 2:
             return
         further = request.tokens - 1
         self._observe(
             Latencies(
-                request.tokens,
-                request.first,
-                request.first_wall,
-                (request.last - request.first) / further if further else None,
-                (request.last_wall - request.first_wall) / further if further else None,
+                each_simulated=(request.last - request.first) / further,
+                each_wall=(request.last_wall - request.first_wall) / further,
             )
         )
 
@@ -111,15 +108,15 @@ _QUANTITIES = ("first_simulated", "first_wall", "each_simulated", "each_wall")
 METRICS = {
     "first_simulated": (
         "npu:simulated_time_to_first_token_seconds",
-        "Time to first token of finished requests, on the simulated device's clock.",
+        "Requests' time to first token, on the simulated device's clock.",
     ),
     "each_simulated": (
         "npu:simulated_time_per_output_token_seconds",
-        "Mean time per further token of finished requests, on the simulated device's clock.",
+        "Ended requests' mean time per further token, on the simulated device's clock.",
     ),
 }
-# Of a table: whether its summary has been told, its requests, its tokens.
-_TOLD, _REQUESTS, _TOKENS, _HEADER = range(4)
+# Of a table: whether its summary has been told.
+_TOLD, _HEADER = range(2)
 # Of a quantity: the sum, the longest, and a count for each bucket and for what exceeds the last.
 _WIDTH = 2 + len(BUCKETS) + 1
 _BYTES = 8 * (_HEADER + _WIDTH * len(_QUANTITIES))
@@ -147,9 +144,7 @@ class LatencyTable:
         return self._values[start : start + _WIDTH]
 
     def add(self, request: Latencies) -> None:
-        """Count a finished request."""
-        self._values[_REQUESTS] += 1
-        self._values[_TOKENS] += request.tokens
+        """Count what has become known of a request."""
         for quantity in _QUANTITIES:
             seconds = getattr(request, quantity)
             if seconds is not None:
@@ -165,22 +160,22 @@ class LatencyTable:
 
     def summary(self) -> str:
         """One line for the log, once: later calls, and those without requests, return nothing."""
-        if self._values[_TOLD] or not self._values[_REQUESTS]:
+        if self._values[_TOLD] or not any(self.histogram("first_simulated")[0]):
             return ""
         self._values[_TOLD] = 1
-        text = f"{self._values[_REQUESTS]:.0f} requests, {self._values[_TOKENS]:.0f} tokens: "
-        text += "time to first token " + self._pair("first")
+        text = "Time to first token of " + self._pair("first")
         if any(self.histogram("each_simulated")[0]):
-            text += "; time per further token " + self._pair("each")
+            text += "; time per further token of " + self._pair("each")
         return text
 
     def _pair(self, quantity: str) -> str:
         parts = []
         for clock in ("simulated", "wall"):
             values = self._of(f"{quantity}_{clock}")
-            mean = 1e3 * values[0] / sum(values[2:])
+            requests = sum(values[2:])
+            mean = 1e3 * values[0] / requests
             parts.append(f"{clock} mean {mean:.3f} ms, longest {1e3 * values[1]:.3f} ms")
-        return " (".join(parts) + ")"
+        return f"{requests:.0f} requests: {parts[0]} ({parts[1]})"
 
 
 @functools.cache
