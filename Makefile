@@ -13,6 +13,11 @@ VLLM_VENV := .venv-vllm
 VLLM_PY := $(VLLM_VENV)/bin/python
 VLLM_PORT ?= 8000
 VLLM_FLAGS ?= --dtype float32
+# And so do SGLang's.
+SGLANG_VENV := .venv-sglang
+SGLANG_PY := $(SGLANG_VENV)/bin/python
+SGLANG_PORT ?= 30000
+SGLANG_FLAGS ?= --dtype float32 --enable-metrics
 BUILD := build
 SANITIZE_BUILD := build-sanitize
 
@@ -25,7 +30,7 @@ CPP_FILES = $(wildcard $(shell git ls-files '*.h' '*.cpp' '*.c'))
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help setup packages build demo serve-vllm test-vllm test test-all test-cpp test-python test-python-all \
+.PHONY: help setup packages build demo serve-vllm serve-sglang test-vllm test-sglang test test-all test-cpp test-python test-python-all \
 	test-sanitize lint format bench clean distclean
 
 help: ## list the targets
@@ -84,6 +89,20 @@ $(VLLM_VENV)/.package: pyproject.toml $(VLLM_VENV)/.requirements
 	$(VLLM_PY) -m pip install -q -e . --no-build-isolation --no-deps
 	@touch $@
 
+# Every package is named here, too.
+$(SGLANG_VENV)/.requirements: requirements-sglang.txt | packages
+	@echo "Installing SGLang into $(SGLANG_VENV)"
+	test -x $(SGLANG_PY) || $(PYTHON) -m venv $(SGLANG_VENV)
+	$(SGLANG_PY) -m pip install -q "$$(grep '^pip==' $<)"
+	$(if $(TORCH_INDEX_URL),$(SGLANG_PY) -m pip install -q --no-deps --index-url $(TORCH_INDEX_URL) \
+	  "$$(grep '^torch==' $<)")
+	$(SGLANG_PY) -m pip install -q --no-deps -r $<
+	@touch $@
+
+$(SGLANG_VENV)/.package: pyproject.toml $(SGLANG_VENV)/.requirements
+	$(SGLANG_PY) -m pip install -q -e . --no-build-isolation --no-deps
+	@touch $@
+
 # Build -------------------------------------------------------------------------------------------
 
 $(BUILD)/build.ninja: | setup
@@ -102,6 +121,11 @@ serve-vllm: build $(VLLM_VENV)/.package ## OpenAI-compatible server with the shi
 	  $(VLLM_VENV)/bin/vllm serve \
 	  python/npu_torch/demo/model --served-model-name npu-demo \
 	  --host 127.0.0.1 --port $(VLLM_PORT) $(VLLM_FLAGS)
+
+serve-sglang: build $(SGLANG_VENV)/.package ## OpenAI-compatible server with the shipped model (SGLANG_PORT)
+	@exec env NPU_HBM_LIMIT="$${NPU_HBM_LIMIT:-4G}" $(SGLANG_PY) -m sglang.launch_server \
+	  --model-path python/npu_torch/demo/model --served-model-name npu-demo \
+	  --host 127.0.0.1 --port $(SGLANG_PORT) $(SGLANG_FLAGS)
 
 bench: build ## wall time beside the CPU's
 	@$(PY) benchmarks/run.py
@@ -130,6 +154,9 @@ test-python-all: build
 test-vllm: build $(VLLM_VENV)/.package ## vLLM on the device
 	@$(VLLM_PY) -m pytest tests/serving/vllm -q -m serving
 
+test-sglang: build $(SGLANG_VENV)/.package ## SGLang on the device
+	@$(SGLANG_PY) -m pytest tests/serving/sglang -q -m serving
+
 test-sanitize: packages ## C++ suites under the address and undefined-behaviour sanitizers
 	@test -f $(SANITIZE_BUILD)/build.ninja || cmake -S . -B $(SANITIZE_BUILD) -G Ninja \
 	  -DNPU_SANITIZE=ON -DCMAKE_CXX_FLAGS_RELWITHDEBINFO="-O1 -g1"
@@ -151,4 +178,4 @@ clean: ## remove what the build made
 	rm -rf $(BUILD) $(SANITIZE_BUILD) python/npu_torch/lib python/npu_torch/_C*.so
 
 distclean: clean ## and the virtual environment
-	rm -rf $(VENV) $(VLLM_VENV) python/*.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(VLLM_VENV) $(SGLANG_VENV) python/*.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 import transformers
 
-DEMO = str(Path(torch.npu.__file__).parents[1] / "demo" / "model")
+DEMO = str(Path(__file__).parents[2] / "python" / "npu_torch" / "demo" / "model")
 
 PROMPTS = [
     "def main():",
@@ -60,7 +60,7 @@ FAMILIES = {
 def random_model(family: str, **changes):
     """A float32 model whose logits are spread out, the same at each call."""
     model_class, config_class, own = FAMILIES[family]
-    sizes = {k: v for k, v in {**SIZES, **own, **changes}.items() if v is not None}
+    sizes = {k: v for k, v in {**SIZES, **own}.items() if v is not None} | changes
     model = getattr(transformers, model_class)(getattr(transformers, config_class)(**sizes))
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():

@@ -179,19 +179,21 @@ class LatencyTable:
 
 
 @functools.cache
-def share(log: Callable[[str], None]) -> None:
+def share(log: Callable[[str], None], metrics: bool = True) -> None:
     """Read the tables that this process and its children make from now on.
 
-    They appear among the metrics of prometheus_client, which must be installed. At exit, summaries
-    that no engine came to tell are told through `log`. Call it before the engine starts.
+    They appear among the metrics of prometheus_client, which must be installed, unless `metrics` is
+    false. At exit, summaries that no engine came to tell are told through `log`. Call it before the
+    engine starts.
     """
     if multiprocessing.parent_process() is not None and _DIRECTORY_VARIABLE in os.environ:
         return
-    from prometheus_client import REGISTRY
-
     folder = Path(tempfile.mkdtemp(prefix="npu_serving_"))
     os.environ[_DIRECTORY_VARIABLE] = str(folder)
-    REGISTRY.register(_Collector(folder))
+    if metrics:
+        from prometheus_client import REGISTRY
+
+        REGISTRY.register(_Collector(folder))
     atexit.register(_end, folder, log, os.getpid())
 
 

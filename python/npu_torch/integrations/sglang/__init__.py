@@ -7,6 +7,8 @@ here imports SGLang before SGLang itself asks for it.
 from __future__ import annotations
 
 import importlib.abc
+import logging
+import multiprocessing
 import os
 import sys
 from collections.abc import Sequence
@@ -41,9 +43,13 @@ def register() -> None:
     _settle_is_npu()
     if current_platform.device_type != "npu":
         return
+    from npu_torch.integrations.serving_time import share
     from npu_torch.integrations.sglang import patches
 
     patches.register()
+    if multiprocessing.parent_process() is None:
+        # SGLang kills a scheduler rather than ends it; this process then tells its latencies.
+        share(logging.getLogger(__name__).info, metrics=False)
 
 
 def _settle_is_npu() -> bool:

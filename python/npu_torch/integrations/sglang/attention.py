@@ -31,8 +31,8 @@ class NpuAttentionBackend(AttentionBackend):
     def __init__(self, model_runner: Any) -> None:
         super().__init__()
         self.page_size = model_runner.page_size
-        self.pool = model_runner.token_to_kv_pool
-        self.req_to_token = model_runner.req_to_token_pool.req_to_token
+        self.token_to_kv_pool = model_runner.token_to_kv_pool
+        self.req_to_token_pool = model_runner.req_to_token_pool
         self.forward_metadata: NpuAttentionMetadata | None = None
 
     def support_triton(self) -> bool:
@@ -51,7 +51,7 @@ class NpuAttentionBackend(AttentionBackend):
             starts.append(starts[-1] + length)
         device = batch.seq_lens.device
         longest = int(batch.seq_lens_cpu.max()) if batch.batch_size else 0
-        slots = self.req_to_token[:, : longest : self.page_size]
+        slots = self.req_to_token_pool.req_to_token[:, : longest : self.page_size]
         table = slots.index_select(0, batch.req_pool_indices)
         if self.page_size > 1:
             table = torch.div(table, self.page_size, rounding_mode="floor")
@@ -68,7 +68,7 @@ class NpuAttentionBackend(AttentionBackend):
 
     def _pages(self, layer_id: int) -> tuple[Tensor, Tensor]:
         """Keys and values, [pages, page_size, kv_heads, head_dim] each, as views."""
-        return self.pool.get_paged_buffers(layer_id)
+        return self.token_to_kv_pool.get_paged_buffers(layer_id)
 
     def _attend(
         self,
@@ -110,7 +110,7 @@ class NpuAttentionBackend(AttentionBackend):
             return output.view(-1, layer.tp_q_head_num * layer.v_head_dim)
         if k is not None and save_kv_cache:
             location = KVWriteLoc(forward_batch.out_cache_loc, None)
-            self.pool.set_kv_buffer(layer, location, k, v)
+            self.token_to_kv_pool.set_kv_buffer(layer, location, k, v)
         output = torch.ops.npu.paged_attention(
             query,
             *self._pages(layer.layer_id),

@@ -9,8 +9,13 @@ import torch
 from sglang.kernels.fused_op import BaseFusedOp
 from sglang.srt.layers.activation import GeluAndMul, SiluAndMul
 from sglang.srt.layers.layernorm import Gemma3RMSNorm, GemmaRMSNorm, RMSNorm
+from sglang.srt.layers.moe.topk import TopK
+from sglang.srt.layers.quantization.unquant import UnquantizedFusedMoEMethod
 from sglang.srt.layers.rotary_embedding.base import RotaryEmbedding
 from torch import Tensor
+
+from npu_torch.integrations.sglang.moe import choose_experts, run_experts
+from npu_torch.integrations.sglang.platform import DISPATCH_KEY
 
 
 def _normalized(
@@ -99,10 +104,12 @@ _FORWARDS: dict[type, Callable[..., Any]] = {
     SiluAndMul: _silu_and_mul,
     GeluAndMul: _gelu_and_mul,
     RotaryEmbedding: _rotary,
+    TopK: choose_experts,
+    UnquantizedFusedMoEMethod: run_experts,
 }
 
 
 def register() -> None:
     """Let the operators dispatch to these forwards."""
     for operator, forward in _FORWARDS.items():
-        BaseFusedOp.register_oot_forward(operator, forward, "npu")
+        BaseFusedOp.register_oot_forward(operator, forward, DISPATCH_KEY)

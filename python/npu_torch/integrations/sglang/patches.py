@@ -24,7 +24,13 @@ def _no_triton(backend: str) -> bool:
     return False
 
 
+def _soft_cap(logits: Tensor, cap: float) -> Tensor:
+    return logits.div_(cap).tanh_().mul_(cap)
+
+
 _REPLACEMENTS = {
+    # Soft caps of logits are a Triton kernel.
+    "sglang.kernels.ops.activation.softcap.softcap_inplace_logits": _soft_cap,
     # For a device called "npu" it forces Huawei's attention backend and imports torch_npu.
     "sglang.srt.arg_groups.platform_hook.handle_npu_backends": _nothing,
     # Unless it says no, the step's positions and the request table are filled by Triton kernels.
@@ -37,6 +43,10 @@ _REPLACEMENTS = {
 
 def register() -> None:
     """Register the replacements with SGLang, which applies them after all plugins have run."""
+    from npu_torch.integrations.sglang.scheduler import NpuScheduler
+
+    # Nothing but a subclass sees a request arrive, its step end and its tokens.
+    HookRegistry.register("sglang.srt.managers.scheduler.Scheduler", NpuScheduler, HookType.REPLACE)
     for target, replacement in _REPLACEMENTS.items():
         HookRegistry.register(target, replacement, HookType.REPLACE)
     # Before it calls torch.ops.npu.apply_token_bitmask, SGLang imports Huawei's kernels.

@@ -13,6 +13,8 @@ from sglang.version import __version__ as sglang_version
 from npu_torch.integrations.sglang import SGLANG_SERIES
 
 ATTENTION_BACKEND = "npu"
+# Operators have `forward_npu` methods for Huawei's device: those without one of ours run natively.
+DISPATCH_KEY = "npu_torch"
 
 
 class NpuPlatform(SRTPlatform):
@@ -99,7 +101,7 @@ class NpuPlatform(SRTPlatform):
 
     def get_dispatch_key_name(self) -> str:
         """Key of the fused operators' forwards in layers.py."""
-        return "npu"
+        return DISPATCH_KEY
 
     def get_compile_backend(self, mode: str | None = None) -> str:
         """Backend of torch.compile."""

@@ -1,0 +1,42 @@
+"""Settings that must stand before SGLang is imported."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["NPU_HBM_LIMIT"] = "1G"
+
+import pytest
+import torch
+from families import DEMO
+from transformers import AutoModelForCausalLM
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        item.add_marker(pytest.mark.serving)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def engines_fork_from_a_process_that_has_imported_sglang():
+    """Each process of an engine imports SGLang for eight seconds; here one does it for all.
+
+    The server's tests start processes as SGLang does.
+    """
+    import multiprocessing.forkserver
+
+    start = multiprocessing.set_start_method
+    multiprocessing.set_forkserver_preload(["sglang.srt.entrypoints.engine"])
+    multiprocessing.forkserver.ensure_running()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            multiprocessing, "set_start_method", lambda method, force: start("forkserver", force)
+        )
+        yield
+
+
+@pytest.fixture(scope="session")
+def reference():
+    return AutoModelForCausalLM.from_pretrained(DEMO, dtype=torch.float32).eval()
