@@ -26,6 +26,8 @@ const char* name(ErrorKind kind) {
       return "disabled engine";
     case ErrorKind::kUnimplemented:
       return "unimplemented";
+    case ErrorKind::kCluster:
+      return "cluster";
     case ErrorKind::kPoison:
       return "poison";
   }

@@ -19,6 +19,7 @@ enum class ErrorKind {
   kRunaway,             // more instructions than the limit allows
   kDisabledEngine,      // NPU_DISABLE
   kUnimplemented,       // a dtype or form with a code but no engine
+  kCluster,             // programs of a cluster that do not make a multicast load together
   kPoison,              // an integer derived from skipped data steers the program
 };
 

@@ -26,6 +26,9 @@ void count(const Machine& machine, const Step& step, Counters& counters) {
       counters.dma_read_bytes += static_cast<uint64_t>(step.bytes);
       break;
     case Opcode::d_load:
+      ++counters.dma_instructions;
+      if (step.fetches) counters.dma_read_bytes += static_cast<uint64_t>(step.bytes);
+      break;
     case Opcode::d_gather:
       ++counters.dma_instructions;
       counters.dma_read_bytes += static_cast<uint64_t>(step.bytes);

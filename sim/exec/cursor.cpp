@@ -13,6 +13,7 @@ Cursor::Cursor(const Prepared& prepared, uint64_t runaway_limit)
       code_(prepared.program().code.data()),
       code_size_(static_cast<uint32_t>(prepared.program().code.size())),
       runaway_limit_(runaway_limit),
+      registers_(prepared.program().registers.data()),
       values_(prepared.values()) {
   const Program& program = prepared.program();
   tiles_.reserve(program.tiles.size());
@@ -38,6 +39,7 @@ void Cursor::start(int64_t pid, int core) {
   values_[kPidSlot] = pid;
   for (TileState& tile : tiles_) tile.written = false;
   loops_.clear();
+  loading_ = 0;
 }
 
 std::string Cursor::where() const {
@@ -55,11 +57,16 @@ void Cursor::fail(ErrorKind kind, const std::string& what) const {
 
 const Step* Cursor::next() {
   step_.scalar_instructions = 0;
+  step_.waits_after = kNoWait;
   while (pc_ < code_size_) {
     const Instruction& inst = code_[pc_];
     step_.pc = pc_++;
     if (++executed_ > runaway_limit_) {
       fail(ErrorKind::kRunaway, fmt::format("more than {} instructions", runaway_limit_));
+    }
+    if ((loading_ & registers_[step_.pc]) != 0) {
+      loading_ = 0;  // loads come back in order, all about the same time
+      step_.waits_after = step_.scalar_instructions;
     }
     switch (inst.op) {
       case Opcode::exit:

@@ -25,10 +25,15 @@ struct Shape {
 // One resolved instruction of the vector, matrix or DMA engine, or a scalar load. Only the fields
 // that the instruction has are set; the others keep what an earlier step left in them, but for the
 // buffers, which are kNoBuffer where there is none.
+inline constexpr uint32_t kNoWait = ~uint32_t{0};
+
 struct Step {
   const Instruction* inst = nullptr;
   uint32_t pc = 0;
   uint32_t scalar_instructions = 0;  // executed since the last step, this one not counted
+  // Of those, how many come before the first instruction (this one, if all do) that names a
+  // register which a scalar load has yet to bring; kNoWait if none does.
+  uint32_t waits_after = kNoWait;
   BufferId dst = kNoBuffer;
   BufferId dst2 = kNoBuffer;
   std::array<BufferId, 3> src = {kNoBuffer, kNoBuffer, kNoBuffer};
@@ -44,6 +49,9 @@ struct Step {
   int64_t index_stride = 0;  // bytes a unit of index
   int64_t fill = 0;          // d.fill's value
   int64_t bytes = 0;         // moved by the DMA
+  // d.load: this program reads the memory. False where it takes part in the multicast load that the
+  // first program of its row or column of the cluster makes.
+  bool fetches = true;
 };
 
 // Instructions, scalar ones included, that one program id may execute before kRunaway.
@@ -64,6 +72,7 @@ class Cursor {
   // Throws MachineError.
   const Step* next();
   uint32_t trailing_scalars() const { return step_.scalar_instructions; }
+  uint32_t trailing_wait() const { return step_.waits_after; }
 
   int64_t pid() const { return pid_; }
 
@@ -99,6 +108,7 @@ class Cursor {
   BufferId define(TileId tile, int64_t rows, int64_t cols);  // renames to the next physical buffer
   BufferId update(TileId tile);                              // the current one, must be written
   Shape dimensions(int64_t rows, int64_t cols) const;
+  bool leads(const Instruction& inst) const;
   void check_bounds(const Instruction& inst, int64_t lower, int64_t upper) const;
   int64_t value(Slot slot) const { return values_[slot]; }
   void load_values(const Instruction& inst, int count);
@@ -109,6 +119,8 @@ class Cursor {
   uint32_t pc_ = 0;
   uint64_t executed_ = 0;
   uint64_t runaway_limit_;
+  const uint64_t* registers_;  // that each instruction names, as bits
+  uint64_t loading_ = 0;       // registers that scalar loads bring, and nothing has named since
   std::vector<int64_t> values_;
   std::vector<TileState> tiles_;
   std::vector<LoopFrame> loops_;

@@ -38,6 +38,23 @@ void check_launch(const Machine& machine, const Launch& launch) {
                        fmt::format("kernel '{}': the grid must have at least one program, got {}",
                                    program.name, launch.grid));
   }
+  if (const int size = program.cluster.size(); size > 1) {
+    if (machine.core.count % size != 0) {
+      throw MachineError(
+          ErrorKind::kBadLaunch,
+          fmt::format("kernel '{}' runs in clusters of {} x {} programs; allowed are sizes that "
+                      "divide the {} cores of machine '{}'",
+                      program.name, program.cluster.rows, program.cluster.cols, machine.core.count,
+                      machine.name));
+    }
+    if (launch.grid % size != 0) {
+      throw MachineError(
+          ErrorKind::kBadLaunch,
+          fmt::format("kernel '{}': the grid must be a multiple of its clusters' {} "
+                      "x {} programs, got {}",
+                      program.name, program.cluster.rows, program.cluster.cols, launch.grid));
+    }
+  }
   if (launch.args.size() != program.args.size()) {
     throw MachineError(ErrorKind::kBadLaunch,
                        fmt::format("kernel '{}' takes {} arguments, got {}", program.name,

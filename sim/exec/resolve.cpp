@@ -81,6 +81,15 @@ inline void Cursor::load_values(const Instruction& inst, int count) {
   }
 }
 
+// Is the program the first of those that share the load?
+inline bool Cursor::leads(const Instruction& inst) const {
+  if ((inst.flags & (flags::kAcross | flags::kDown)) == 0) return true;
+  const Cluster& cluster = prepared_->program().cluster;
+  const int64_t member = pid_ % cluster.size();
+  return ((inst.flags & flags::kAcross) == 0 || member % cluster.cols == 0) &&
+         ((inst.flags & flags::kDown) == 0 || member / cluster.cols == 0);
+}
+
 void Cursor::resolve_dma(const Instruction& inst) {
   TileId tile = inst.dst;
   const bool indexed = inst.op == Opcode::d_gather || inst.op == Opcode::d_scatter;
@@ -133,6 +142,8 @@ void Cursor::resolve_dma(const Instruction& inst) {
 
   switch (inst.op) {
     case Opcode::d_load:
+      step_.fetches = leads(inst);
+      [[fallthrough]];
     case Opcode::d_gather:
       step_.dst = define(inst.dst, rows, cols);
       step_.dst_shape = tiles_[inst.dst].shape;

@@ -159,6 +159,7 @@ void Cursor::scalar_load(const Instruction& inst) {
     fail(ErrorKind::kPoison, "the program is steered by data that was skipped");
   }
   const std::byte* data = buffer.data + offset;
+  loading_ |= uint64_t{1} << inst.s[0];
   int64_t& to = values_[inst.s[0]];
   switch (inst.dtype) {
     case DType::f64:

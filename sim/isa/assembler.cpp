@@ -131,8 +131,11 @@ class Assembler {
       parse_arg();
     } else if (head.text == ".tile") {
       parse_tile();
+    } else if (head.text == ".cluster") {
+      parse_cluster(head);
     } else if (head.text.starts_with('.')) {
-      fail(head.column, fmt::format("expected .kernel, .arg or .tile, found '{}'", head.text));
+      fail(head.column,
+           fmt::format("expected .kernel, .cluster, .arg or .tile, found '{}'", head.text));
     } else {
       parse_instruction(head);
     }
@@ -164,6 +167,20 @@ class Assembler {
     }
     take();
     return name;
+  }
+
+  void parse_cluster(const Token& head) {
+    if (program_.cluster != Cluster{}) fail(head.column, "a second .cluster");
+    for (int* extent : {&program_.cluster.rows, &program_.cluster.cols}) {
+      const auto programs = parse_integer(peek().text);
+      if (!programs || *programs < 1 || *programs > kMaxClusterSize) {
+        expected(fmt::format("the cluster's {}, 1 to {} programs",
+                             extent == &program_.cluster.rows ? "rows" : "columns",
+                             kMaxClusterSize));
+      }
+      *extent = static_cast<int>(*programs);
+      take();
+    }
   }
 
   void parse_arg() {
@@ -236,7 +253,7 @@ class Assembler {
       const size_t end = std::min(head.text.find('.', at + 1), head.text.size());
       const std::string_view suffix = head.text.substr(at + 1, end - at - 1);
       const int column = head.column + static_cast<int>(at) + 1;
-      uint8_t flag = 0;
+      uint16_t flag = 0;
       for (const FlagName& candidate : flag_names()) {
         if (candidate.suffix == suffix) flag = candidate.flag & form.flags;
       }

@@ -105,6 +105,9 @@ std::string disassemble(const Program& program, const Instruction& inst) {
 std::string disassemble(const Program& program) {
   constexpr std::string_view kArgKinds[] = {"ptr", "i64", "f64"};
   std::string text = fmt::format(".kernel {}\n", program.name);
+  if (program.cluster != Cluster{}) {
+    text += fmt::format(".cluster {} {}\n", program.cluster.rows, program.cluster.cols);
+  }
   for (const ArgDecl& arg : program.args) {
     text += fmt::format(".arg {} {}\n", arg.name, kArgKinds[static_cast<size_t>(arg.kind)]);
   }

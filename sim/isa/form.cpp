@@ -46,7 +46,7 @@ std::span<const Operand> scalar_form(ScalarFn fn) {
 constexpr FlagName kFlagNames[] = {
     {flags::kZero, "zero"},     {flags::kTransposeA, "ta"}, {flags::kTransposeB, "tb"},
     {flags::kMasked, "masked"}, {flags::kAdd, "add"},       {flags::kDescending, "desc"},
-    {flags::kRows, "rows"},
+    {flags::kRows, "rows"},     {flags::kAcross, "across"}, {flags::kDown, "down"},
 };
 
 }  // namespace
@@ -70,7 +70,7 @@ Form form_of(Opcode op, uint8_t fn) {
     case Opcode::s_load:
       return {.dtype = true, .operands = kScalarLoad};
     case Opcode::d_load:
-      return {.operands = kLoad};
+      return {.flags = flags::kAcross | flags::kDown, .operands = kLoad};
     case Opcode::d_store:
       return {.flags = flags::kAdd, .operands = kStore};
     case Opcode::d_gather:

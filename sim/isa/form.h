@@ -33,7 +33,7 @@ struct Operand {
 };
 
 struct Form {
-  uint8_t flags = 0;   // those that the opcode takes
+  uint16_t flags = 0;  // those that the opcode takes
   bool dtype = false;  // the mnemonic names an element type
   std::span<const Operand> operands;
 };
@@ -42,7 +42,7 @@ struct Form {
 Form form_of(Opcode op, uint8_t fn);
 
 struct FlagName {
-  uint8_t flag;
+  uint16_t flag;
   std::string_view suffix;  // of the mnemonic, without the dot
 };
 // In the order in which a mnemonic carries them.

@@ -45,6 +45,8 @@ class Finalizer {
     program_.engines = 0;
     program_.has_atomics = false;
     program_.has_scalar_loads = false;
+    program_.has_multicast = false;
+    program_.registers.clear();
     program_.arg_read.assign(program_.args.size(), 0);
     program_.arg_written.assign(program_.args.size(), 0);
     program_.arg_store_bytes.assign(program_.args.size(), 0);
@@ -88,6 +90,11 @@ class Finalizer {
     if (program_.name.empty() ||
         !std::all_of(program_.name.begin(), program_.name.end(), printable)) {
       fail_kernel("a kernel's name is printable characters without spaces and ';'");
+    }
+    const auto [rows, cols] = program_.cluster;
+    if (rows < 1 || cols < 1 || rows > kMaxClusterSize || cols > kMaxClusterSize / rows) {
+      fail_kernel(fmt::format("a cluster of {} x {} programs, allowed are 1 to {}", rows, cols,
+                              kMaxClusterSize));
     }
     if (program_.args.size() > kMaxArgs) {
       fail_kernel(fmt::format("{} arguments, allowed are {}", program_.args.size(), kMaxArgs));
@@ -375,9 +382,15 @@ class Finalizer {
   }
 
   void note_effects(const Instruction& inst) {
+    uint64_t registers = 0;
+    for (const Slot slot : inst.s) {
+      if (slot < kRegisterCount) registers |= uint64_t{1} << slot;
+    }
+    program_.registers.push_back(registers);
     program_.engines |= static_cast<uint8_t>(1 << static_cast<int>(engine_of(inst.op)));
     const bool adds = (inst.flags & flags::kAdd) != 0;
     program_.has_atomics |= adds;
+    program_.has_multicast |= (inst.flags & (flags::kAcross | flags::kDown)) != 0;
     switch (inst.op) {
       case Opcode::s_load:
         program_.has_scalar_loads = true;

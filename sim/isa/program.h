@@ -50,13 +50,15 @@ struct TileDecl {
 };
 
 namespace flags {
-inline constexpr uint8_t kTransposeA = 1;  // m.mma.ta: a is [K, M]
-inline constexpr uint8_t kTransposeB = 2;  // m.mma.tb: b is [N, K]
-inline constexpr uint8_t kZero = 4;        // m.mma.zero: dst = a @ b (defines) instead of +=
-inline constexpr uint8_t kRows = 8;        // v.reduce.*.rows: over rows to [1, C]; else [R, 1]
-inline constexpr uint8_t kMasked = 16;     // d.gather/d.scatter.masked: skips index < 0 (gather: 0)
-inline constexpr uint8_t kAdd = 32;        // d.scatter.add/d.store.add: adds, in program order
-inline constexpr uint8_t kDescending = 64;  // v.sort.desc
+inline constexpr uint16_t kTransposeA = 1;  // m.mma.ta: a is [K, M]
+inline constexpr uint16_t kTransposeB = 2;  // m.mma.tb: b is [N, K]
+inline constexpr uint16_t kZero = 4;        // m.mma.zero: dst = a @ b (defines) instead of +=
+inline constexpr uint16_t kRows = 8;        // v.reduce.*.rows: over rows to [1, C]; else [R, 1]
+inline constexpr uint16_t kMasked = 16;  // d.gather/d.scatter.masked: skips index < 0 (gather: 0)
+inline constexpr uint16_t kAdd = 32;     // d.scatter.add/d.store.add: adds, in program order
+inline constexpr uint16_t kDescending = 64;  // v.sort.desc
+inline constexpr uint16_t kAcross = 128;     // d.load.across: once for a row of the cluster
+inline constexpr uint16_t kDown = 256;       // d.load.down: once for a column; both: for all of it
 }  // namespace flags
 
 // One instruction. Which fields count depends on `op`:
@@ -89,7 +91,7 @@ struct Instruction {
   Opcode op = Opcode::exit;
   uint8_t fn = 0;
   DType dtype = DType::f32;
-  uint8_t flags = 0;
+  uint16_t flags = 0;
   uint8_t buffer = 0;  // pointer argument's number
   uint8_t ndim = 0;
   uint8_t row_dims = 0;
@@ -116,8 +118,19 @@ struct Constant {
   bool operator==(const Constant&) const = default;
 };
 
+// Programs that run together, on neighbouring cores: rows x cols consecutive program ids, the ids
+// of a row next to each other.
+struct Cluster {
+  int rows = 1;
+  int cols = 1;
+  int size() const { return rows * cols; }
+  bool operator==(const Cluster&) const = default;
+};
+inline constexpr int kMaxClusterSize = 1024;
+
 struct Program {
   std::string name;
+  Cluster cluster;
   std::vector<ArgDecl> args;
   std::vector<TileDecl> tiles;
   std::vector<Constant> constants;
@@ -129,14 +142,16 @@ struct Program {
   uint8_t engines = 0;               // bit of each Engine that the code uses
   bool has_atomics = false;          // kAdd: programs then run in program-id order
   bool has_scalar_loads = false;     // time depends on device memory
+  bool has_multicast = false;        // programs of a cluster wait for each other's loads
+  std::vector<uint64_t> registers;   // per instruction: the registers it names, as bits
   std::vector<uint8_t> arg_read;     // per argument: a DMA or s.load reads through it
   std::vector<uint8_t> arg_written;  // per argument: a DMA writes through it
   // Per argument: bytes of the tiles that plain stores write through it, each full and once.
   std::vector<int64_t> arg_store_bytes;
 
   bool operator==(const Program& other) const {
-    return name == other.name && args == other.args && tiles == other.tiles &&
-           constants == other.constants && code == other.code;
+    return name == other.name && cluster == other.cluster && args == other.args &&
+           tiles == other.tiles && constants == other.constants && code == other.code;
   }
 };
 

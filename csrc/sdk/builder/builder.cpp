@@ -263,6 +263,8 @@ Tile Builder::tile(std::string name, DType dtype, int64_t capacity, int buffers)
   return {static_cast<sim::TileId>(program_.tiles.size() - 1), dtype, capacity};
 }
 
+void Builder::cluster(int rows, int cols) { program_.cluster = {rows, cols}; }
+
 int64_t Builder::scratchpad_left() const {
   int64_t left = machine_.scratchpad_bytes();
   for (const sim::TileDecl& tile : program_.tiles) left -= sim::buffer_bytes(tile) * tile.buffers;
@@ -272,6 +274,8 @@ int64_t Builder::scratchpad_left() const {
 // ---- Scalars ------------------------------------------------------------------------------------
 
 Value Builder::pid() { return named_slot(sim::kPidSlot, false); }
+Value Builder::cluster_row() { return pid() % program_.cluster.size() / program_.cluster.cols; }
+Value Builder::cluster_col() { return pid() % program_.cluster.cols; }
 Value Builder::grid() { return named_slot(sim::kGridSlot, false); }
 
 Value Builder::min(const Value& a, const Value& b) {
@@ -397,8 +401,11 @@ void Builder::set_dma(Instruction& inst, Pointer pointer, const Value& offset,
   }
 }
 
-void Builder::load(const Tile& dst, Pointer src, const Value& offset, const Region& region) {
+void Builder::load(const Tile& dst, Pointer src, const Value& offset, const Region& region,
+                   Share share) {
   Instruction& inst = emit(Opcode::d_load);
+  if (share == Share::across || share == Share::all) inst.flags |= sim::flags::kAcross;
+  if (share == Share::down || share == Share::all) inst.flags |= sim::flags::kDown;
   inst.dst = dst.id;
   set_dma(inst, src, offset, region);
 }

@@ -114,6 +114,9 @@ struct Region {
       : rows(std::move(rows)), cols(std::move(cols)) {}
 };
 
+// Which programs of a cluster make a load together: one fetch serves all of them.
+enum class Share : uint8_t { none, across, down, all };  // a row, a column, the cluster
+
 class Builder {
  public:
   Builder(std::string name, const sim::Machine& machine);
@@ -127,6 +130,10 @@ class Builder {
   Value real(std::string name);
   Tile tile(std::string name, DType dtype, int64_t capacity, int buffers = 1);
 
+  // Runs rows * cols consecutive program ids together on neighbouring cores, ids of a row next to
+  // each other. The grid must be a multiple of that; it must divide the machine's cores.
+  void cluster(int rows, int cols);
+
   const sim::Machine& machine() const { return machine_; }
   // Bytes of scratchpad that no tile has taken yet.
   int64_t scratchpad_left() const;
@@ -134,6 +141,8 @@ class Builder {
   // Scalars.
   Value pid();
   Value grid();
+  Value cluster_row();  // of this program in its cluster
+  Value cluster_col();
   Value scalar(ScalarFn fn, const Value& a, const Value& b = 0);
   Value min(const Value& a, const Value& b);
   Value max(const Value& a, const Value& b);
@@ -153,7 +162,10 @@ class Builder {
   void exit();
 
   // DMA. Offsets and strides count elements of the tile's type.
-  void load(const Tile& dst, Pointer src, const Value& offset, const Region& region);
+  // A shared load is the same, address and sizes, in all programs that share it; it starts when the
+  // last of them is ready. Programs that have ended take no part, but the first must.
+  void load(const Tile& dst, Pointer src, const Value& offset, const Region& region,
+            Share share = Share::none);
   void store(Pointer dst, const Value& offset, const Region& region, const Tile& src,
              bool accumulate = false);
   // Row i of dst = region at offset + index[i] * index_stride. masked: negative indices give zeros.

@@ -27,6 +27,7 @@ npuStatus status_of(sim::ErrorKind kind) {
     case sim::ErrorKind::kUnwrittenRead:
     case sim::ErrorKind::kShape:
     case sim::ErrorKind::kRunaway:
+    case sim::ErrorKind::kCluster:
     case sim::ErrorKind::kPoison:
       return NPU_ERROR_ILLEGAL_PROGRAM;
     case sim::ErrorKind::kDisabledEngine:

@@ -47,6 +47,24 @@ TEST(Builder, TheSampleOfTheHeader) {
   EXPECT_EQ(program.code[5].op, sim::Opcode::d_store);
 }
 
+TEST(Builder, ClustersShareLoads) {
+  Builder b("cluster", machine());
+  b.cluster(2, 4);
+  const Pointer x = b.pointer("x");
+  const Tile t = b.tile("t", DType::f32, 64);
+  b.load(t, x, b.cluster_row() * 8, {{8, 1}}, Share::across);
+  b.load(t, x, b.cluster_col() * 8, {{8, 1}}, Share::down);
+  b.load(t, x, 0, {{8, 1}}, Share::all);
+  const sim::Program program = b.finish();
+  EXPECT_EQ(program.cluster, (sim::Cluster{2, 4}));
+  EXPECT_EQ(code(program),
+            "s.mod r0, %pid, 8\ns.div r1, r0, 4\ns.mul r0, r1, 8\n"
+            "d.load.across t, x[r0], (8):(1)\n"
+            "s.mod r0, %pid, 4\ns.mul r1, r0, 8\n"
+            "d.load.down t, x[r1], (8):(1)\n"
+            "d.load.across.down t, x[0], (8):(1)\nexit\n");
+}
+
 TEST(Builder, FoldsConstants) {
   Builder b("fold", machine());
   const Value n = b.integer("n");

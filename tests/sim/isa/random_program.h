@@ -22,6 +22,7 @@ class RandomProgram {
   Program make() {
     program_ = {};
     program_.name = "random<f32,2>";
+    if (chance(30)) program_.cluster = {pick(1, 4), pick(1, 5)};
     declare();
     const int length = pick(1, 40);
     for (int i = 0; i < length; ++i) grow();
@@ -89,7 +90,7 @@ class RandomProgram {
     inst.op = op;
     if (fn_count(op) > 0) inst.fn = static_cast<uint8_t>(pick(0, fn_count(op) - 1));
     const Form form = form_of(op, inst.fn);
-    inst.flags = static_cast<uint8_t>(pick(0, 255)) & form.flags;
+    inst.flags = static_cast<uint16_t>(pick(0, 511)) & form.flags;
     if (form.dtype) inst.dtype = static_cast<DType>(pick(0, static_cast<int>(DType::b8)));
     choose_tiles(form, inst);
     for (const Operand& operand : form.operands) choose_scalars(operand, inst);

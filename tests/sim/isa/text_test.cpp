@@ -49,6 +49,8 @@ constexpr std::string_view kCanonicalLines[] = {
     "d.load a, x[0], (r1 |):(r3 |)",
     "d.load a, x[0], (r1, r2):(r3, 1)",
     "d.load a, x[0], ():()",
+    "d.load.across a, x[0], (r1):(1)",
+    "d.load.across.down a, x[0], (r1):(1)",
     "d.store y[r0], a, (r1 | r2):(n | 1)",
     "d.store.add y[r0], a, (r1):(1)",
     "d.gather a, x[r0], i, n, (r2):(1)",
@@ -96,6 +98,24 @@ TEST(Text, EveryFormIsLossless) {
   }
   // Control flow has a test of its own.
   EXPECT_EQ(seen.size(), static_cast<size_t>(kOpcodeCount) - 7);
+}
+
+TEST(Text, Clusters) {
+  const Program program = assemble(".kernel k\n.cluster 2 4\nexit\n");
+  EXPECT_EQ(program.cluster, (Cluster{2, 4}));
+  EXPECT_EQ(disassemble(program), ".kernel k\n.cluster 2 4\n\nexit\n");
+  EXPECT_FALSE(program.has_multicast);
+  EXPECT_TRUE(assemble_body("d.load.down a, x[0], ():()").has_multicast);
+  EXPECT_NE(error_of(".kernel k\n.cluster 0 4\nexit\n").find("the cluster's rows, 1 to 1024"),
+            std::string::npos);
+  EXPECT_NE(error_of(".kernel k\n.cluster 4\nexit\n").find("the cluster's columns"),
+            std::string::npos);
+  EXPECT_NE(error_of(".kernel k\n.cluster 1000 2\nexit\n").find("1000 x 2 programs, allowed"),
+            std::string::npos);
+  EXPECT_NE(error_of(".kernel k\n.cluster 2 2\n.cluster 2 2\n").find("a second .cluster"),
+            std::string::npos);
+  EXPECT_NE(body_error("d.store.across y[0], a, ():()").find("expected .add, found 'across'"),
+            std::string::npos);
 }
 
 TEST(Text, FieldsMeanWhatTheFormSays) {

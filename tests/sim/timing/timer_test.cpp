@@ -126,6 +126,28 @@ TEST(TimerByHand, ScalarLoadsStallIssue) {
   EXPECT_EQ(timer.time(launch).cycles, 130u);
 }
 
+TEST(TimerByHand, ScalarLoadsOverlapUntilAValueIsUsed) {
+  const auto cycles = [](const std::string& body) {
+    const Program program = assemble(std::string(kDeclarations) + body + "exit\n");
+    std::vector<int64_t> data(8, 1);
+    const Launch launch{
+        &program,
+        1,
+        {Arg::pointer({reinterpret_cast<std::byte*>(data.data()), 0, 64, 0}), Arg::integer(0)}};
+    return Timer(tiny_machine()).simulate(launch).cycles;
+  };
+  // Issued in 0 and 1, the values are there at 101 and 102.
+  EXPECT_EQ(cycles("s.load.i64 r0, x[0]\ns.load.i64 r1, x[1]\n"), 102u);
+  EXPECT_EQ(cycles("s.load.i64 r0, x[0]\ns.load.i64 r1, x[1]\ns.mov r2, r0\n"), 104u);
+  // Other instructions go on meanwhile: 4 scalars before the use do not add.
+  EXPECT_EQ(cycles("s.load.i64 r0, x[0]\ns.mov r1, 1\ns.mov r2, 1\ns.mov r2, r0\n"), 103u);
+  // An address that was loaded: one after the other.
+  EXPECT_EQ(cycles("s.load.i64 r0, x[0]\ns.load.i64 r1, x[r0]\ns.mov r2, r1\n"), 204u);
+  // A tile instruction waits as well: fill in 101, 102 to 106, and 5.
+  EXPECT_EQ(cycles("s.load.i64 r0, x[0]\nv.fill i, r0, (1, 64)\n"), 102u + 4 + 5);
+  EXPECT_EQ(cycles("s.load.i64 r0, x[0]\nv.fill i, 0, (1, 64)\ns.mov r1, r0\n"), 103u);
+}
+
 TEST(TimerByHand, StridesRoundUpToBursts) {
   const auto cost = [](const std::string& body) { return time_of(body).hbm_busy_cycles; };
   EXPECT_EQ(cost("d.load a, x[0], (64):(1)"), 4);

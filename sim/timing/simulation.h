@@ -1,0 +1,74 @@
+// One launch, instruction by instruction over all cores (docs/timing.md).
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "sim/timing/durations.h"
+#include "sim/timing/machine_state.h"
+#include "sim/timing/timer.h"
+#include "sim/timing/transfer.h"
+
+namespace npu::sim {
+
+class Simulation {
+ public:
+  Simulation(const Machine& machine, const Launch& launch);
+
+  Timing run();  // throws MachineError
+
+ private:
+  // Why a core stops: its next DMA belongs after others', it waits for its cluster, it has no more
+  // to do.
+  enum class Pause : uint8_t { turn, blocked, done };
+  struct Transfer {
+    CoreState* core;
+    EngineQueue* queue;
+    const Step* step;
+    uint64_t start;
+  };
+
+  Pause advance(CoreState& core, Turn until, Turn& next);
+  bool next_program(CoreState& core);
+  uint64_t issue(CoreState& core, const EngineQueue& queue, const Step& step);
+  static uint64_t ready(const CoreState& core, const Step& step, uint64_t start);
+  void run_matrix(CoreState& core, const Step& step);
+  void run_vector(CoreState& core, const Step& step);
+  void run_scalar_load(CoreState& core, const Step& step);
+  Transfer begin_transfer(CoreState& core, const Step& step);
+  void transfer(std::span<const Transfer> members);
+
+  // Multicast.
+  bool is_shared(const Step& step) const;
+  void members_of(const CoreState& core, std::vector<CoreState*>& members);
+  bool try_multicast(CoreState& core);
+  void release_cluster(const CoreState& core);
+  static void check_same(const CoreState& member, const Step& a, const CoreState& leader,
+                         const Step& b);
+  void check_none_blocked();
+  void retire(uint64_t ticks);
+
+  Timing account() const;
+
+  Prepared prepared_;
+  const Machine& machine_;
+  MachineState state_;
+  TransferCosts costs_;
+  Bandwidth port_bandwidth_;
+  Bandwidth trunk_bandwidth_;
+  bool has_trunk_;
+  bool has_multicast_;
+  uint64_t latency_;
+  std::vector<CoreState*> members_;  // of the multicast load at hand
+  std::vector<Transfer> transfers_;
+  std::vector<Turn> woken_;  // cores that a multicast load has set free
+  // The last product's form: a program repeats few.
+  struct {
+    DType type;
+    int64_t m = -1, k = -1, n = -1;
+    Duration duration;
+  } product_;
+};
+
+}  // namespace npu::sim
