@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"

@@ -6,7 +6,6 @@ import pytest
 from families import FAMILIES, random_model, saved
 from sglang_engine import assert_greedy, greedy, running, state
 
-
 # What SGLang's model files take for granted.
 OWN = {
     "mistral": {"sliding_window": None},  # they know of none for Mistral
