@@ -1,5 +1,7 @@
 #include "csrc/sdk/kernels/attention_program.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -37,8 +39,8 @@ double lowest(DType compute) {
 
 int64_t round_up(int64_t n, int64_t granule) { return ceil_div(n, granule) * granule; }
 
-// Rows with which the matrix engine keeps up with the memory that feeds it keys and values, with a
-// third to spare.
+// Rows of a program with which the matrix engine keeps up with the memory that feeds it keys and
+// values, with a third to spare.
 int64_t wanted_rows(const sim::Machine& machine, DType type) {
   const double cells = static_cast<double>(machine.matrix.rows) * machine.matrix.cols;
   const double macs = cells * machine.matrix_rate(type) * machine.core.count;
@@ -56,21 +58,32 @@ int64_t wanted_keys(const sim::Machine& machine, int64_t rows) {
 
 // Bytes of declare_tiles().
 int64_t scratchpad_bytes(const AttentionForm& f) {
-  constexpr int64_t kAlignment = 64 * 48;
+  constexpr int64_t kAlignment = 64 * 80;
   constexpr int64_t kColumns = 10 * 8;    // statistics of a row
   constexpr int64_t kKeyNumbers = 4;      // of a key
   constexpr int64_t kPagedKeys = 11 * 8;  // of a key
   const int64_t type = sim::size_of(f.type);
   const int64_t compute = sim::size_of(f.compute());
   int64_t bytes = f.rows * (f.head_dim * type + f.value_dim * (compute + sim::size_of(f.out)));
-  bytes += f.keys * (f.head_dim + f.value_dim) * type * f.buffers;
   bytes += f.rows * f.keys * (compute + type) * f.buffers;
   if (f.mask != AttentionForm::Mask::none) {
     bytes += f.rows * f.keys * sim::size_of(f.mask_type) * f.buffers;
   }
+  bytes += f.rows * kColumns;
+  bytes *= f.blocks;
   if (f.causal) bytes += f.rows * f.keys;
-  bytes += f.rows * kColumns + f.keys * (f.paged ? kKeyNumbers + kPagedKeys : kKeyNumbers);
+  bytes += f.keys * (f.head_dim + f.value_dim) * type * f.buffers;
+  bytes += f.keys * (f.paged ? kKeyNumbers + kPagedKeys : kKeyNumbers);
   return bytes + kAlignment;
+}
+
+// A block of at most as many rows as are needed, or two where each still fills the array.
+void choose_rows(const sim::Machine& machine, int64_t needed, AttentionForm& form) {
+  const int64_t wanted = std::min(needed, wanted_rows(machine, form.type));
+  form.blocks = needed > machine.matrix.rows ? 2 : 1;
+  form.rows = kFewestRows;
+  while (form.rows * form.blocks < wanted) form.rows *= 2;
+  form.keys = wanted_keys(machine, form.rows);
 }
 
 // Shrinks the capacities until they fit.
@@ -82,6 +95,7 @@ bool fit(const sim::Machine& machine, AttentionForm& form) {
   halve(form.keys, machine.matrix.cols);
   halve(form.rows, machine.matrix.rows);
   if (!fits()) form.buffers = 1;
+  if (!fits()) form.blocks = 1;
   halve(form.keys, 1);
   halve(form.rows, 1);
   return fits();
@@ -110,7 +124,7 @@ std::array<int64_t, 5> AttentionForm::key() const {
   const int64_t types = code(type, 0) | code(out, 8) | code(sink_type, 16) | code(mask_type, 24);
   const int64_t form = static_cast<int64_t>(mask) | bit(causal, 8) | bit(window, 9) |
                        bit(soft_cap, 10) | bit(sinks, 11) | bit(logsumexp, 12) | bit(natural, 13);
-  return {types | form << 32, head_dim, value_dim, rows, keys << 8 | buffers};
+  return {types | form << 32, head_dim, value_dim, rows, keys << 16 | blocks << 8 | buffers};
 }
 
 npuStatus check_attention(const AttentionCall& call) {
@@ -180,11 +194,7 @@ npuStatus plan_attention(const sim::Machine& machine, AttentionCall& call) {
   form.value_dim = round_up(call.v.dim(), kDimGranule);
 
   call.group = call.q.heads() / call.k.heads();
-  const int64_t needed = call.group * call.query_len;
-  form.rows = kFewestRows;
-  const int64_t wanted = wanted_rows(machine, form.type);
-  while (form.rows < std::min(needed, wanted)) form.rows *= 2;
-  form.keys = wanted_keys(machine, form.rows);
+  choose_rows(machine, call.group * call.query_len, form);
   if (!fit(machine, form)) {
     return sdk::failf(NPU_ERROR_UNIMPLEMENTED,
                       "{}: head dimensions {} and {} of type {} exceed a scratchpad of {} bytes",
@@ -194,7 +204,7 @@ npuStatus plan_attention(const sim::Machine& machine, AttentionCall& call) {
   call.heads_each = even_part(call.group, std::min(call.group, form.rows));
   call.head_chunks = call.k.heads() * ceil_div(call.group, call.heads_each);
   call.tokens_each = even_part(call.query_len, form.rows / call.heads_each);
-  call.query_tiles = ceil_div(call.query_len, call.tokens_each);
+  call.query_tiles = ceil_div(call.query_len, call.tokens_each * form.blocks);
   return NPU_SUCCESS;
 }
 
@@ -204,8 +214,7 @@ AttentionForm representative_attention(const sim::Machine& machine, bool paged) 
   form.causal = true;
   form.paged = paged;
   form.head_dim = form.value_dim = 128;
-  form.rows = wanted_rows(machine, form.type);
-  form.keys = wanted_keys(machine, form.rows);
+  choose_rows(machine, kUnlimited, form);
   fit(machine, form);
   return form;
 }
@@ -229,6 +238,7 @@ void pass_attention(Arguments& args, const AttentionCall& call, const Tensor& ma
   args.integer(ceil_div(call.group, call.heads_each));
   args.integer(call.head_chunks);
   args.integer(call.sequences);
+  args.integer(call.query_tiles);
   args.integer(call.tokens_each);
   args.integer(form.keys);
   if (form.window) args.integer(options.window);
@@ -260,14 +270,27 @@ AttentionProgram::AttentionProgram(std::string name, const sim::Machine& machine
                                    const AttentionForm& form)
     : form_(form), b_(std::move(name), machine) {
   declare_arguments();
-  const Value rest = b_.pid() / head_chunks_;
-  const Value chunk = b_.pid() % head_chunks_;
+  const Value number = form_.causal ? balanced_order() : b_.pid();
+  const Value rest = number / head_chunks_;
+  const Value chunk = number % head_chunks_;
   sequence_ = rest % sequences_;
   tile_ = rest / sequences_;
+  // Of causal tiles the last see most keys.
+  if (form_.causal) tile_ = query_tiles_ - 1 - tile_;
   kv_head_ = chunk / chunks_;
   const Value first = chunk % chunks_ * heads_each_;  // within the group
   head_ = kv_head_ * group_ + first;
   heads_ = b_.min(heads_each_, group_ - first);
+}
+
+// Program ids, every other round of the cores backwards: where work falls from one program to the
+// next, all cores get as much.
+Value AttentionProgram::balanced_order() {
+  const int64_t cores = b_.machine().core.count;
+  const Value round = b_.pid() / cores * cores;
+  const Value place = b_.pid() - round;
+  const Value last = b_.min(cores, b_.grid() - round) - 1;
+  return round + b_.select(round / cores % 2, last - place, place);
 }
 
 void AttentionProgram::declare_arguments() {
@@ -286,6 +309,7 @@ void AttentionProgram::declare_arguments() {
   chunks_ = b_.integer("chunks");
   head_chunks_ = b_.integer("head_chunks");
   sequences_ = b_.integer("sequences");
+  query_tiles_ = b_.integer("query_tiles");
   tokens_each_ = b_.integer("tokens_each");
   keys_each_ = b_.integer("keys_each");
   if (form_.window) window_ = b_.integer("window");
@@ -312,76 +336,124 @@ void AttentionProgram::declare_arguments() {
 }
 
 void AttentionProgram::declare_tiles() {
+  const int64_t keys = form_.keys;
+  k_tile_ = b_.tile("tk", form_.type, keys * form_.head_dim, form_.buffers);
+  v_tile_ = b_.tile("tv", form_.type, keys * form_.value_dim, form_.buffers);
+  if (form_.causal) {
+    visible_ = b_.tile("visible", DType::b8, form_.rows * keys);
+    key_numbers_ = b_.tile("key_numbers", DType::i32, keys);
+  }
+  blocks_.resize(static_cast<size_t>(form_.blocks));
+  for (int i = 0; i < form_.blocks; ++i) {
+    blocks_[static_cast<size_t>(i)].number = i;
+    declare_block(blocks_[static_cast<size_t>(i)]);
+  }
+}
+
+void AttentionProgram::declare_block(Block& block) {
   const DType compute = form_.compute();
   const int64_t rows = form_.rows;
-  const int64_t keys = form_.keys;
+  const int64_t scores = rows * form_.keys;
+  const int64_t results = rows * form_.value_dim;
   const int buffers = form_.buffers;
-  q_tile_ = b_.tile("tq", form_.type, rows * form_.head_dim);
-  k_tile_ = b_.tile("tk", form_.type, keys * form_.head_dim, buffers);
-  v_tile_ = b_.tile("tv", form_.type, keys * form_.value_dim, buffers);
-  scores_ = b_.tile("scores", compute, rows * keys, buffers);
-  weights_ = b_.tile("weights", form_.type, rows * keys, buffers);
-  sum_ = b_.tile("sum", compute, rows * form_.value_dim);
-  result_ = b_.tile("result", form_.out, rows * form_.value_dim);
-  peak_ = b_.tile("peak", compute, rows);
-  offset_ = b_.tile("offset", compute, rows);
-  next_offset_ = b_.tile("next_offset", compute, rows);
-  decay_ = b_.tile("decay", compute, rows);
-  part_ = b_.tile("part", compute, rows);
-  total_ = b_.tile("total", compute, rows);
+  const auto tile = [&](const char* name, DType type, int64_t capacity, int copies = 1) {
+    const std::string full = form_.blocks == 1 ? name : fmt::format("{}{}", name, block.number);
+    return b_.tile(full, type, capacity, copies);
+  };
+  block.q = tile("tq", form_.type, rows * form_.head_dim);
+  block.scores = tile("scores", compute, scores, buffers);
+  block.weights = tile("weights", form_.type, scores, buffers);
+  block.sum = tile("sum", compute, results);
+  block.result = tile("result", form_.out, results);
+  block.peak = tile("peak", compute, rows);
+  block.offset = tile("offset", compute, rows);
+  block.next_offset = tile("next_offset", compute, rows);
+  block.decay = tile("decay", compute, rows);
+  block.part = tile("part", compute, rows);
+  block.total = tile("total", compute, rows);
   if (form_.mask != AttentionForm::Mask::none) {
-    mask_tile_ = b_.tile("mask_tile", form_.mask_type, rows * keys, buffers);
+    block.mask = tile("mask_tile", form_.mask_type, scores, buffers);
   }
   if (form_.causal) {
-    visible_ = b_.tile("visible", DType::b8, rows * keys);
-    key_numbers_ = b_.tile("key_numbers", DType::i32, keys);
-    last_keys_ = b_.tile("last_keys", DType::i32, rows);
-    if (form_.window) first_keys_ = b_.tile("first_keys", DType::i32, rows);
+    block.last_keys = tile("last_keys", DType::i32, rows);
+    if (form_.window) block.first_keys = tile("first_keys", DType::i32, rows);
   }
+  if (form_.sinks) block.sinks = tile("sink", form_.sink_type, rows);
+  if (form_.logsumexp) block.logsumexp = tile("lse", DType::f32, rows);
 }
 
 // ---- The program --------------------------------------------------------------------------------
 
+// The scores of a block's next range are asked of the matrix engine before it adds the values of
+// the present one, so that it has work while the vector engine computes weights. Keys and values
+// are loaded as early as the names of their tiles are free.
 sim::Program AttentionProgram::write(const Sequence& sequence, const Load& load_keys,
                                      const Load& load_values) {
   declare_tiles();
-  locate_block(sequence);
-  start_rows(sequence);
+  locate_blocks(sequence);
   const Value ranges = b_.ceil_div(b_.max(end_ - begin_, 0), keys_each_);
-  b_.if_(Value(0) < ranges, [&] { make_scores(range(0), load_keys); });
-  // The next scores are asked of the matrix engine before the present ones are consumed, so that
-  // it works while the vector engine does.
+  const auto if_any = [&](const Value& number, const std::function<void(const Range&)>& body) {
+    b_.if_(number < ranges, [&] { body(range(number)); });
+  };
+  const auto load_k = [&](const Range& keys) { load_keys(k_tile_, keys.first, keys.count); };
+  const auto load_v = [&](const Range& keys) { load_values(v_tile_, keys.first, keys.count); };
+
+  load_queries(blocks_[0], sequence);
+  if_any(0, load_k);
+  for (const Block& block : blocks_) {
+    if (block.number > 0) b_.if_(block.active, [&] { load_queries(block, sequence); });
+    b_.if_(block.active, [&] { start_rows(block); });
+  }
+  if_any(0, [&](const Range& first) {
+    for (const Block& block : blocks_) {
+      b_.if_(sees(block, first), [&] { make_scores(block, first); });
+    }
+    load_v(first);
+  });
+  if_any(1, load_k);
   b_.loop(ranges, [&](const Value& number) {
     const Range now = range(number);
-    load_values(v_tile_, now.first, now.count);
-    finish_scores(now);
-    make_weights();
-    const Value next = number + 1;
-    b_.if_(next < ranges, [&] { make_scores(range(next), load_keys); });
-    update_rows();
-    if (form_.causal) {
-      b_.mma(sum_, weights_, v_tile_, {}, useful(now).values);
-    } else {
-      b_.mma(sum_, weights_, v_tile_, {});
+    const Range next = range(number + 1);
+    const Value goes_on = number + 1 < ranges;
+    for (const Block& block : blocks_) {
+      const Value seen = sees(block, now);
+      b_.if_(seen, [&] {
+        finish_scores(block, now);
+        make_weights(block);
+      });
+      b_.if_(goes_on & sees(block, next), [&] { make_scores(block, next); });
+      b_.if_(seen, [&] {
+        update_rows(block);
+        add_values(block, now);
+      });
     }
+    if_any(number + 1, load_v);
+    if_any(number + 2, load_k);
   });
-  finish_rows(sequence);
+  for (const Block& block : blocks_) {
+    b_.if_(block.active, [&] { finish_rows(block, sequence); });
+  }
   return b_.finish();
 }
 
-void AttentionProgram::locate_block(const Sequence& sequence) {
-  token_ = tile_ * tokens_each_;
-  b_.if_(sequence.query_len <= token_, [&] { b_.exit(); });
-  tokens_ = b_.min(tokens_each_, sequence.query_len - token_);
-  rows_ = tokens_ * heads_;
-  begin_ = 0;
-  end_ = sequence.key_len;
-  last_key_ = sequence.key_len - 1;
-  if (form_.causal) {
-    last_key_ = token_ + (sequence.key_len - sequence.query_len);
-    end_ = last_key_ + tokens_;
+void AttentionProgram::locate_blocks(const Sequence& sequence) {
+  const Value first = tile_ * tokens_each_ * form_.blocks;
+  b_.if_(sequence.query_len <= first, [&] { b_.exit(); });
+  for (Block& block : blocks_) {
+    block.token = first + tokens_each_ * block.number;
+    block.tokens = b_.min(tokens_each_, sequence.query_len - block.token);
+    block.rows = block.tokens * heads_;
+    if (block.number > 0) block.active = Value(0) < block.tokens;
+    block.end = sequence.key_len;
+    block.last_key = sequence.key_len - 1;
+    if (form_.causal) {
+      block.last_key = block.token + (sequence.key_len - sequence.query_len);
+      block.end = block.last_key + block.tokens;
+    }
+    if (form_.window) block.begin = b_.max(block.last_key - window_ + 1, 0);
+    end_ = block.number == 0 ? block.end : b_.select(block.active, block.end, end_);
   }
-  if (form_.window) begin_ = b_.max(last_key_ - window_ + 1, 0);
+  begin_ = blocks_[0].begin;
 }
 
 AttentionProgram::Range AttentionProgram::range(const Value& number) {
@@ -389,124 +461,148 @@ AttentionProgram::Range AttentionProgram::range(const Value& number) {
   return {first, b_.min(keys_each_, end_ - first)};
 }
 
-void AttentionProgram::start_rows(const Sequence& sequence) {
-  b_.load(q_tile_, q_, sequence.q_offset + head_ * q_head_ + token_ * q_token_,
-          Region({{tokens_, q_token_}, {heads_, q_head_}}, {{head_dim_, 1}}));
+// Whether any row of the block sees any key of the range.
+Value AttentionProgram::sees(const Block& block, const Range& range) {
+  if (!form_.causal || form_.blocks == 1) return block.active;
+  const Value before_end = block.active & (range.first < block.end);
+  return form_.window ? before_end & (block.begin < range.first + range.count) : before_end;
+}
+
+void AttentionProgram::load_queries(const Block& block, const Sequence& sequence) {
+  b_.load(block.q, q_, sequence.q_offset + head_ * q_head_ + block.token * q_token_,
+          Region({{block.tokens, q_token_}, {heads_, q_head_}}, {{head_dim_, 1}}));
+  if (!form_.sinks) return;
+  b_.load(block.sinks, sinks_, head_ * sink_stride_,
+          Region({{block.tokens, 0}, {heads_, sink_stride_}}, {{1, 1}}));
+}
+
+void AttentionProgram::start_rows(const Block& block) {
   if (form_.causal) {
-    b_.iota(last_keys_, last_key_, 0, 1, tokens_, heads_);
-    b_.reshape(last_keys_, rows_, 1);
-    if (form_.window) b_.vector(BinaryFn::sub, first_keys_, last_keys_, window_);
+    b_.iota(block.last_keys, block.last_key, 0, 1, block.tokens, heads_);
+    b_.reshape(block.last_keys, block.rows, 1);
+    if (form_.window) b_.vector(BinaryFn::sub, block.first_keys, block.last_keys, window_);
   }
   // A sink is a logit that the row has seen already.
   if (form_.sinks) {
-    const Tile sinks = b_.tile("sink", form_.sink_type, form_.rows);
-    b_.load(sinks, sinks_, head_ * sink_stride_,
-            Region({{tokens_, 0}, {heads_, sink_stride_}}, {{1, 1}}));
-    b_.vector(BinaryFn::mul, offset_, sinks, form_.natural ? -1.0 : -std::numbers::log2e);
+    b_.vector(BinaryFn::mul, block.offset, block.sinks,
+              form_.natural ? -1.0 : -std::numbers::log2e);
   } else {
-    b_.fill(offset_, -lowest(form_.compute()), rows_, 1);
+    b_.fill(block.offset, -lowest(form_.compute()), block.rows, 1);
   }
-  b_.fill(total_, form_.sinks ? 1.0 : 0.0, rows_, 1);
-  b_.fill(sum_, 0.0, rows_, value_dim_);
+  b_.fill(block.total, form_.sinks ? 1.0 : 0.0, block.rows, 1);
+  b_.fill(block.sum, 0.0, block.rows, value_dim_);
 }
 
-void AttentionProgram::make_scores(const Range& range, const Load& load_keys) {
-  load_keys(k_tile_, range.first, range.count);
+void AttentionProgram::make_scores(const Block& block, const Range& range) {
   if (form_.mask != AttentionForm::Mask::none) {
     const auto& stride = mask_stride_;
-    b_.load(
-        mask_tile_, mask_,
-        sequence_ * stride[0] + head_ * stride[1] + token_ * stride[2] + range.first * stride[3],
-        Region({{b_.min(tokens_, mask_rows_), stride[2]}, {b_.min(heads_, mask_rows_), stride[1]}},
-               {{b_.min(range.count, mask_cols_), stride[3]}}));
+    b_.load(block.mask, mask_,
+            sequence_ * stride[0] + head_ * stride[1] + block.token * stride[2] +
+                range.first * stride[3],
+            Region({{b_.min(block.tokens, mask_rows_), stride[2]},
+                    {b_.min(heads_, mask_rows_), stride[1]}},
+                   {{b_.min(range.count, mask_cols_), stride[3]}}));
   }
   if (form_.causal) {
-    b_.mma(scores_, q_tile_, k_tile_, {.zero = true, .transpose_b = true}, useful(range).scores);
+    b_.mma(block.scores, block.q, k_tile_, {.zero = true, .transpose_b = true},
+           useful(block, range).scores);
   } else {
-    b_.mma(scores_, q_tile_, k_tile_, {.zero = true, .transpose_b = true});
+    b_.mma(block.scores, block.q, k_tile_, {.zero = true, .transpose_b = true});
   }
 }
 
 // Scores as the softmax takes them: capped, masked, scaled in the natural form.
-void AttentionProgram::finish_scores(const Range& range) {
+void AttentionProgram::finish_scores(const Block& block, const Range& range) {
+  const Tile& scores = block.scores;
   if (form_.soft_cap) {
-    b_.vector(BinaryFn::mul, scores_, scores_, before_cap_);
-    b_.vector(UnaryFn::tanh, scores_, scores_);
+    b_.vector(BinaryFn::mul, scores, scores, before_cap_);
+    b_.vector(UnaryFn::tanh, scores, scores);
   }
   if (form_.mask == AttentionForm::Mask::additive) {
-    b_.vector(TernaryFn::fma, scores_, scores_, after_cap_, mask_tile_);
+    b_.vector(TernaryFn::fma, scores, scores, after_cap_, block.mask);
   } else if (form_.natural) {
-    b_.vector(BinaryFn::mul, scores_, scores_, after_cap_);
+    b_.vector(BinaryFn::mul, scores, scores, after_cap_);
   }
   if (form_.mask == AttentionForm::Mask::boolean) {
-    b_.vector(TernaryFn::where, scores_, mask_tile_, scores_, -kInfinity);
+    b_.vector(TernaryFn::where, scores, block.mask, scores, -kInfinity);
   }
-  if (form_.causal) hide(range);
+  if (form_.causal) hide(block, range);
 }
 
 // Only ranges on an edge of what the rows see pay for it.
-void AttentionProgram::hide(const Range& range) {
+void AttentionProgram::hide(const Block& block, const Range& range) {
   const auto compare = [&](BinaryFn fn, const Tile& bound) {
     b_.iota(key_numbers_, range.first, 1, 0, 1, range.count);
     b_.vector(fn, visible_, key_numbers_, bound);
-    b_.vector(TernaryFn::where, scores_, visible_, scores_, -kInfinity);
+    b_.vector(TernaryFn::where, block.scores, visible_, block.scores, -kInfinity);
   };
-  b_.if_(last_key_ + 1 < range.first + range.count, [&] { compare(BinaryFn::le, last_keys_); });
+  b_.if_(block.last_key + 1 < range.first + range.count,
+         [&] { compare(BinaryFn::le, block.last_keys); });
   if (!form_.window) return;
-  b_.if_(range.first + window_ < last_key_ + tokens_, [&] { compare(BinaryFn::gt, first_keys_); });
+  b_.if_(range.first + window_ < block.last_key + block.tokens,
+         [&] { compare(BinaryFn::gt, block.first_keys); });
 }
 
 // weights = exp(scores - peak), with the row's highest score so far as its peak. `offset` is the
 // peak's negative, in the exponent's units.
-void AttentionProgram::make_weights() {
-  b_.reduce(ReduceFn::max, peak_, scores_);
-  b_.vector(BinaryFn::mul, peak_, peak_, minus_factor_);
-  b_.vector(BinaryFn::min, next_offset_, offset_, peak_);
-  b_.vector(TernaryFn::fma, scores_, scores_, factor_, next_offset_);
+void AttentionProgram::make_weights(const Block& block) {
+  b_.reduce(ReduceFn::max, block.peak, block.scores);
+  b_.vector(BinaryFn::mul, block.peak, block.peak, minus_factor_);
+  b_.vector(BinaryFn::min, block.next_offset, block.offset, block.peak);
+  b_.vector(TernaryFn::fma, block.scores, block.scores, factor_, block.next_offset);
+  b_.vector(BinaryFn::sub, block.decay, block.next_offset, block.offset);
+  b_.vector(UnaryFn::copy, block.offset, block.next_offset);
   // Rounded to the values' type before they are summed: what is multiplied adds up to one.
-  b_.vector(form_.natural ? UnaryFn::exp : UnaryFn::exp2, weights_, scores_);
+  b_.vector(form_.natural ? UnaryFn::exp : UnaryFn::exp2, block.weights, block.scores);
 }
 
 // Earlier sums shrink by as much as the peak has risen.
-void AttentionProgram::update_rows() {
-  b_.vector(BinaryFn::sub, decay_, next_offset_, offset_);
-  b_.vector(form_.natural ? UnaryFn::exp : UnaryFn::exp2, decay_, decay_);
-  b_.vector(UnaryFn::copy, offset_, next_offset_);
-  b_.reduce(ReduceFn::sum, part_, weights_);
-  b_.vector(TernaryFn::fma, total_, total_, decay_, part_);
-  b_.vector(BinaryFn::mul, sum_, sum_, decay_);
+void AttentionProgram::update_rows(const Block& block) {
+  b_.vector(form_.natural ? UnaryFn::exp : UnaryFn::exp2, block.decay, block.decay);
+  b_.reduce(ReduceFn::sum, block.part, block.weights);
+  b_.vector(BinaryFn::mul, block.sum, block.sum, block.decay);
+  b_.vector(TernaryFn::fma, block.total, block.total, block.decay, block.part);
 }
 
-void AttentionProgram::finish_rows(const Sequence& sequence) {
+void AttentionProgram::add_values(const Block& block, const Range& range) {
+  if (form_.causal) {
+    b_.mma(block.sum, block.weights, v_tile_, {}, useful(block, range).values);
+  } else {
+    b_.mma(block.sum, block.weights, v_tile_, {});
+  }
+}
+
+void AttentionProgram::finish_rows(const Block& block, const Sequence& sequence) {
   // A row that saw nothing has a sum and a total of 0.
-  b_.vector(TernaryFn::where, part_, total_, total_, 1.0);
-  b_.vector(UnaryFn::recip, part_, part_);
-  b_.vector(BinaryFn::mul, result_, sum_, part_);
-  b_.store(out_, sequence.out_offset + head_ * out_head_ + token_ * out_token_,
-           Region({{tokens_, out_token_}, {heads_, out_head_}}, {{value_dim_, 1}}), result_);
+  b_.vector(TernaryFn::where, block.part, block.total, block.total, 1.0);
+  b_.vector(UnaryFn::recip, block.part, block.part);
+  b_.vector(BinaryFn::mul, block.result, block.sum, block.part);
+  b_.store(out_, sequence.out_offset + head_ * out_head_ + block.token * out_token_,
+           Region({{block.tokens, out_token_}, {heads_, out_head_}}, {{value_dim_, 1}}),
+           block.result);
   if (!form_.logsumexp) return;
-  const Tile lse = b_.tile("lse", DType::f32, form_.rows);
-  b_.vector(UnaryFn::log, part_, total_);
-  b_.vector(TernaryFn::fma, lse, offset_, form_.natural ? -1.0 : -std::numbers::ln2, part_);
+  b_.vector(UnaryFn::log, block.part, block.total);
+  b_.vector(TernaryFn::fma, block.logsumexp, block.offset,
+            form_.natural ? -1.0 : -std::numbers::ln2, block.part);
   const auto& stride = logsumexp_stride_;
-  b_.store(logsumexp_, sequence_ * stride[0] + head_ * stride[1] + token_ * stride[2],
-           Region({{tokens_, stride[2]}, {heads_, stride[1]}}, {{1, 1}}), lse);
+  b_.store(logsumexp_, sequence_ * stride[0] + head_ * stride[1] + block.token * stride[2],
+           Region({{block.tokens, stride[2]}, {heads_, stride[1]}}, {{1, 1}}), block.logsumexp);
 }
 
 // ---- Useful work --------------------------------------------------------------------------------
 
 // Pairs of a row and a key of the range that it sees: sums of arithmetic series, cut off at 0 and
 // at the number of keys.
-Value AttentionProgram::visible_pairs(const Range& range) {
+Value AttentionProgram::visible_pairs(const Block& block, const Range& range) {
   const Value& n = range.count;
   const auto rising = [&](const Value& x) {  // sum of clamp(i, 0, n) for i <= x
     const Value y = b_.max(b_.min(x, n), 0);
     return y * (y + 1) / 2 + b_.max(x - n, 0) * n;
   };
   const auto below = [&](const Value& first_row) {  // first_row: keys before the first row's bound
-    return rising(first_row + tokens_ - 1) - rising(first_row - 1);
+    return rising(first_row + block.tokens - 1) - rising(first_row - 1);
   };
-  const Value first_row = last_key_ + 1 - range.first;
+  const Value first_row = block.last_key + 1 - range.first;
   const Value seen = below(first_row);
   return heads_ * (form_.window ? seen - below(first_row - window_) : seen);
 }
@@ -514,11 +610,11 @@ Value AttentionProgram::visible_pairs(const Range& range) {
 // An instruction counts whole outputs, and an output of the second product stands for as many pairs
 // as the range has keys. The first product, whose outputs are single pairs, makes up the
 // difference: to the last pair where both head dimensions are equal, else to within one output.
-AttentionProgram::Useful AttentionProgram::useful(const Range& range) {
-  const Value pairs = visible_pairs(range);
+AttentionProgram::Useful AttentionProgram::useful(const Block& block, const Range& range) {
+  const Value pairs = visible_pairs(block, range);
   const Value full = (pairs + range.count / 2) / range.count;  // rows, were they filled one by one
   const Value rest = (pairs - full * range.count) * value_dim_ / head_dim_;
-  const Value scores = b_.max(b_.min(pairs + rest, rows_ * range.count), 0);
+  const Value scores = b_.max(b_.min(pairs + rest, block.rows * range.count), 0);
   return {scores, full * value_dim_};
 }
 

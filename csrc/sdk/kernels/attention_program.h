@@ -2,14 +2,17 @@
 // program that runs a block of query rows past a range of keys with a running softmax.
 //
 // A program id owns (query tile, sequence, heads): the query heads that read one KV head stand
-// together in the rows of the tile, tokens outermost, so that keys and values are read once for all
-// of them. The front ends (dense, varlen, paged) say where a sequence's queries and keys lie.
+// together in the rows of a block, tokens outermost, so that keys and values are read once for all
+// of them. Two blocks of a program take turns: the matrix engine multiplies for one while the
+// vector engine works on the other's scores. The front ends (dense, varlen, paged) say where a
+// sequence's queries and keys lie.
 #pragma once
 
 #include <array>
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "csrc/sdk/builder/builder.h"
 #include "csrc/sdk/kernels/arguments.h"
@@ -39,8 +42,9 @@ struct AttentionForm {
   // Capacities. Head dimensions are rounded up, so that few programs serve many.
   int64_t head_dim = 0;
   int64_t value_dim = 0;
-  int64_t rows = 0;
+  int64_t rows = 0;  // of a block
   int64_t keys = 0;
+  int blocks = 1;  // of successive tokens
   int buffers = 2;
 
   sim::DType compute() const { return type == sim::DType::f64 ? sim::DType::f64 : sim::DType::f32; }
@@ -72,7 +76,7 @@ struct AttentionCall {
   AttentionForm form;
   int64_t group = 1;        // query heads of a KV head
   int64_t heads_each = 1;   // of a program
-  int64_t tokens_each = 1;  // of a program
+  int64_t tokens_each = 1;  // of a block
   int64_t head_chunks = 1;  // programs side by side for one query tile
   int64_t query_tiles = 1;
 
@@ -128,27 +132,44 @@ class AttentionProgram {
 
  private:
   struct Range {  // of keys
-    sdk::Value first;
-    sdk::Value count;
+    sdk::Value first = 0;
+    sdk::Value count = 0;
   };
   struct Useful {  // outputs of the two products
-    sdk::Value scores;
-    sdk::Value values;
+    sdk::Value scores = 0;
+    sdk::Value values = 0;
+  };
+  struct Block {
+    int number = 0;
+    sdk::Value token = 0, tokens = 0, rows = 0;  // the first token, their number
+    sdk::Value active = 1;                       // any tokens?
+    sdk::Value last_key = 0;                     // of the first token (causal)
+    sdk::Value begin = 0, end = 0;               // of the keys that any row sees
+
+    sdk::Tile q, scores, weights, mask;
+    sdk::Tile last_keys, first_keys;                          // [rows, 1], of each row (causal)
+    sdk::Tile peak, offset, next_offset, decay, part, total;  // [rows, 1]
+    sdk::Tile sum, result, sinks, logsumexp;
   };
 
   void declare_arguments();
   void declare_tiles();
-  void locate_block(const Sequence& sequence);
-  void start_rows(const Sequence& sequence);
+  void declare_block(Block& block);
+  sdk::Value balanced_order();
+  void locate_blocks(const Sequence& sequence);
+  void load_queries(const Block& block, const Sequence& sequence);
+  void start_rows(const Block& block);
   Range range(const sdk::Value& number);
-  Useful useful(const Range& range);
-  sdk::Value visible_pairs(const Range& range);
-  void make_scores(const Range& range, const Load& load_keys);
-  void finish_scores(const Range& range);
-  void hide(const Range& range);
-  void make_weights();
-  void update_rows();
-  void finish_rows(const Sequence& sequence);
+  sdk::Value sees(const Block& block, const Range& range);
+  Useful useful(const Block& block, const Range& range);
+  sdk::Value visible_pairs(const Block& block, const Range& range);
+  void make_scores(const Block& block, const Range& range);
+  void finish_scores(const Block& block, const Range& range);
+  void hide(const Block& block, const Range& range);
+  void make_weights(const Block& block);
+  void update_rows(const Block& block);
+  void add_values(const Block& block, const Range& range);
+  void finish_rows(const Block& block, const Sequence& sequence);
 
   AttentionForm form_;
   sdk::Builder b_;
@@ -157,7 +178,7 @@ class AttentionProgram {
   sdk::Value head_dim_ = 0, value_dim_ = 0;
   sdk::Value q_token_ = 0, q_head_ = 0, out_token_ = 0, out_head_ = 0;
   sdk::Value group_ = 0, heads_each_ = 0, chunks_ = 0, head_chunks_ = 0;
-  sdk::Value sequences_ = 0, tokens_each_ = 0, keys_each_ = 0;
+  sdk::Value sequences_ = 0, query_tiles_ = 0, tokens_each_ = 0, keys_each_ = 0;
   sdk::Value window_ = 0, sink_stride_ = 0;
   std::array<sdk::Value, 4> mask_stride_ = {0, 0, 0, 0};
   sdk::Value mask_rows_ = 0, mask_cols_ = 0;
@@ -165,14 +186,10 @@ class AttentionProgram {
   sdk::Value factor_ = 0.0, minus_factor_ = 0.0, before_cap_ = 0.0, after_cap_ = 0.0;
 
   sdk::Value sequence_ = 0, tile_ = 0, kv_head_ = 0, head_ = 0, heads_ = 0;
-  sdk::Value token_ = 0, tokens_ = 0, rows_ = 0;  // the block's first token, their number
-  sdk::Value last_key_ = 0;                       // of the block's first token (causal)
-  sdk::Value begin_ = 0, end_ = 0;                // of the keys that any row sees
+  sdk::Value begin_ = 0, end_ = 0;  // of the keys that any block sees
 
-  sdk::Tile q_tile_, k_tile_, v_tile_, scores_, weights_, mask_tile_, visible_, key_numbers_;
-  sdk::Tile last_keys_, first_keys_;                              // [rows, 1], of each row (causal)
-  sdk::Tile peak_, offset_, next_offset_, decay_, part_, total_;  // [rows, 1]
-  sdk::Tile sum_, result_;
+  sdk::Tile k_tile_, v_tile_, visible_, key_numbers_;
+  std::vector<Block> blocks_;
 };
 
 }  // namespace npu::kernels
