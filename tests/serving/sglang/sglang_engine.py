@@ -27,6 +27,7 @@ def running(model: str = DEMO, **options):
         "context_length": 512,
         "chunked_prefill_size": 256,
         "max_running_requests": 64,
+        "max_total_tokens": 1 << 15,
         "random_seed": 0,
         "log_level": "error",
         "skip_server_warmup": True,

@@ -22,11 +22,11 @@ def test_family(family, tmp_path):
         assert_greedy(engine, model)
 
 
-@pytest.mark.parametrize("family", ["llama", "mixtral"])
+@pytest.mark.parametrize("family", ["llama", "gemma3", "qwen3_moe"])
 def test_launches_of_a_layer(family, tmp_path):
     launches = {}
     for layers in (1, 8):
-        model = random_model(family, num_hidden_layers=layers)
+        model = random_model(family, num_hidden_layers=layers, **OWN.get(family, {}))
         with running(saved(model, tmp_path / str(layers))) as engine:
             greedy(engine, tokens=2)
             counts = [state(engine)["counters"]["launches"]]

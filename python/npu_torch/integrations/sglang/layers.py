@@ -12,6 +12,7 @@ from sglang.srt.layers.layernorm import Gemma3RMSNorm, GemmaRMSNorm, RMSNorm
 from sglang.srt.layers.moe.topk import TopK
 from sglang.srt.layers.quantization.unquant import UnquantizedFusedMoEMethod
 from sglang.srt.layers.rotary_embedding.base import RotaryEmbedding
+from sglang.srt.layers.rotary_embedding.utils import apply_rotary_pos_emb_native_eager
 from torch import Tensor
 
 from npu_torch.integrations.sglang.moe import choose_experts, run_experts
@@ -95,6 +96,23 @@ def _rotary(
         positions.flatten(), query, key, self.head_size, self.cos_sin_cache, self.is_neox_style
     )
     return query, key
+
+
+def rotate_heads(
+    q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, unsqueeze_dim: int = 1
+) -> tuple[Tensor, Tensor]:
+    """Rotate q and k [1, heads, tokens, head_size] by cos and sin [1, tokens, head_size].
+
+    In place, in one launch beside those that arrange the table; other shapes go SGLang's way.
+    """
+    if q.dim() != 4 or q.shape[0] != 1 or unsqueeze_dim != 1 or q.shape[-1] != cos.shape[-1]:
+        return apply_rotary_pos_emb_native_eager(q, k, cos, sin, unsqueeze_dim)
+    half = q.shape[-1] // 2  # each angle stands there twice
+    table = torch.cat((cos[0, :, :half], sin[0, :, :half]), -1)
+    rows = torch.arange(table.shape[0], dtype=torch.int32, device=q.device)
+    heads = (x.squeeze(0).transpose(0, 1) for x in (q, k))
+    torch.ops.npu.rotary_embedding(rows, *heads, q.shape[-1], table, True)
+    return q, k
 
 
 _FORWARDS: dict[type, Callable[..., Any]] = {

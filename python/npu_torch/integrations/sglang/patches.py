@@ -13,7 +13,7 @@ from sglang.srt.arg_groups.choices import (
 from sglang.srt.plugins.hook_registry import HookRegistry, HookType
 from torch import Tensor
 
-from npu_torch.integrations.sglang import sampling
+from npu_torch.integrations.sglang import layers, sampling
 from npu_torch.integrations.sglang.platform import ATTENTION_BACKEND
 from npu_torch.integrations.sglang.scheduler import NpuScheduler
 
@@ -46,6 +46,8 @@ _REPLACEMENTS: dict[str, Any] = {
     "sglang.srt.utils.common.support_triton": _no_triton,
     # The same choice, made apart from support_triton.
     "sglang.srt.mem_cache.allocation.get_last_loc": _get_last_loc,
+    # Gemma 3 rotates by a compiled function of a dozen operators instead of the fused one.
+    "sglang.srt.layers.rotary_embedding.utils.apply_rotary_pos_emb": layers.rotate_heads,
     # Soft caps of logits are a Triton kernel.
     "sglang.kernels.ops.activation.softcap.softcap_inplace_logits": _soft_cap,
     # Devices agree on the drawn tokens through a collective operation; this one is alone.
