@@ -6,7 +6,7 @@ import os
 
 os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # the engine in this process: its counters too
 os.environ["VLLM_NO_USAGE_STATS"] = "1"
-os.environ["VLLM_LOGGING_LEVEL"] = "WARNING"
+os.environ["VLLM_LOGGING_LEVEL"] = "ERROR"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["NPU_HBM_LIMIT"] = "1G"
 

@@ -5,17 +5,88 @@ from __future__ import annotations
 import pytest
 import torch
 from families import FAMILIES, PROMPTS, random_model, saved
-from vllm_engine import compare, greedy, running
+from vllm_engine import NGRAM, compare, greedy, metric, running, tokens_of
+
+# How far below the best logit a bfloat16 model's choices may be, in parts of the range.
+BFLOAT16_MARGIN = 0.02
+
+
+def checked(engine, model) -> None:
+    """Tokens equal those of the CPU, and nothing leaves the device."""
+    greedy(engine, PROMPTS, 2)
+    torch.npu.reset_fallback_stats()
+    outputs = greedy(engine, PROMPTS)
+    assert torch.npu.fallback_stats() == {}
+    assert compare(model, outputs) <= 1
+
+
+@pytest.mark.serving_smoke
+@pytest.mark.parametrize("family", FAMILIES)
+def test_family(family, tmp_path):
+    """Asynchronous scheduling, prompts in pieces beside requests that decode, cached prefixes."""
+    model = random_model(family)
+    options = {"max_num_batched_tokens": 64, "disable_log_stats": False}
+    with running(saved(model, tmp_path), async_scheduling=True, **options) as engine:
+        checked(engine, model)
+        before = metric(engine, "vllm:prefix_cache_hits")
+        outputs = greedy(engine, [PROMPTS[2] + "# twice", PROMPTS[2] + "x = 1"])
+        assert metric(engine, "vllm:prefix_cache_hits") - before >= 2 * 32
+        compare(model, outputs)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_family(family, tmp_path):
+def test_preemption(family, tmp_path):
+    """Synchronous scheduling, pages of 32 tokens and too few of them."""
     model = random_model(family)
-    with running(saved(model, tmp_path), max_num_batched_tokens=64) as llm:
+    with running(
+        saved(model, tmp_path),
+        async_scheduling=False,
+        block_size=32,
+        max_model_len=128,
+        num_gpu_blocks_override={"gemma3": 40}.get(family, 12),  # it has seven groups of layers
+        disable_log_stats=False,
+        enable_prefix_caching=False,
+    ) as engine:
+        checked(engine, model)
+        assert metric(engine, "vllm:num_preemptions") > 0
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_speculation(family, tmp_path):
+    """Drafts from the text itself, pages of 64 tokens; tokens equal those without drafts."""
+    model = random_model(family)
+    with running(
+        saved(model, tmp_path), speculative_config=NGRAM, block_size=64, disable_log_stats=False
+    ) as engine:
+        checked(engine, model)
+        assert metric(engine, "vllm:spec_decode_num_draft_tokens") > 0
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_bfloat16(family, tmp_path):
+    """Each token is the best, or nearly so, of float32 arithmetic with the same weights."""
+    model = random_model(family).bfloat16().float()
+    with running(saved(model, tmp_path), dtype="bfloat16") as engine:
+        greedy(engine, PROMPTS, 2)
         torch.npu.reset_fallback_stats()
-        outputs = greedy(llm, PROMPTS)
+        outputs = greedy(engine, PROMPTS)
         assert torch.npu.fallback_stats() == {}
-        assert compare(model, outputs) <= 1
+    behind = []
+    for output, tokens in zip(outputs, tokens_of(outputs), strict=True):
+        with torch.no_grad():
+            logits = model(torch.tensor([[*output.prompt_token_ids, *tokens]])).logits[0]
+        rows = logits[len(output.prompt_token_ids) - 1 : -1]
+        best, worst = rows.max(-1).values, rows.min(-1).values
+        chosen = rows.gather(1, torch.tensor(tokens)[:, None])[:, 0]
+        behind.append((best - chosen) / (best - worst))
+    behind = torch.cat(behind).sort().values
+    same = int((behind == 0).sum())
+    print(
+        f"{family}: {same} of {len(behind)} tokens are float32's, the last {behind[-1]:.3f} behind"
+    )
+    assert same >= 0.9 * len(behind)
+    # Rounding may send a token to other experts, and then anything follows.
+    assert behind[int(0.95 * len(behind))] <= BFLOAT16_MARGIN
 
 
 @pytest.mark.parametrize("family", ["llama", "mixtral"])

@@ -10,6 +10,13 @@ from families import DEMO
 from greedy import compare_greedy
 from vllm import LLM, SamplingParams
 
+NGRAM = {
+    "method": "ngram",
+    "num_speculative_tokens": 3,
+    "prompt_lookup_max": 4,
+    "prompt_lookup_min": 2,
+}
+
 
 @contextlib.contextmanager
 def running(model: str = DEMO, **options):
