@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,7 +41,7 @@ struct Step {
   Shape dst_shape;
   std::array<Shape, 3> src_shape;
   // Values of the instruction's scalar operands s[0..4], where it has them (as 64-bit slots). A
-  // matrix step without s[0] has all its output elements there.
+  // matrix step without s[0] has all its output elements there, a scalar load what it loaded.
   std::array<int64_t, 5> value = {};
   // DMA: byte offset from the pointer argument, sizes, byte strides; outermost first.
   int64_t offset = 0;
@@ -128,6 +129,10 @@ class Cursor {
   int64_t pid_ = 0;
   int core_ = 0;
 };
+
+// What a scalar load gives for the bytes at `data`: an integer, or the bits of a double. Types that
+// have no such load give nothing.
+std::optional<int64_t> scalar_at(const std::byte* data, DType type);
 
 // Adds what the step did, and the scalar instructions before it.
 void count(const Machine& machine, const Step& step, Counters& counters);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "sim/arch/machine.h"
+#include "sim/exec/known_bytes.h"
 #include "sim/isa/program.h"
 
 namespace npu::sim {
@@ -35,7 +36,16 @@ struct Launch {
   const Program* program = nullptr;  // finalized
   int64_t grid = 1;
   std::vector<Arg> args;
+  // Where data was skipped and only time is asked: the bytes behind the buffers that hold data all
+  // the same, so that scalar loads can read them. Null: all do.
+  const KnownBytes* known = nullptr;
 };
+
+// Whether [offset, offset + bytes) of the buffer, which lies within its bounds, holds data.
+inline bool holds_data(const Launch& launch, const Buffer& buffer, int64_t offset, int64_t bytes) {
+  if (buffer.data == nullptr) return false;
+  return launch.known == nullptr || launch.known->contains(buffer.data + offset, bytes);
+}
 
 // What instructions did. The executor and the timer count the same.
 struct Counters {

@@ -45,6 +45,31 @@ float half_to_float(uint16_t half) {
 
 }  // namespace
 
+std::optional<int64_t> scalar_at(const std::byte* data, DType type) {
+  switch (type) {
+    case DType::f64:
+    case DType::i64:
+      return read<int64_t>(data);
+    case DType::f32:
+      return as_bits(read<float>(data));
+    case DType::f16:
+      return as_bits(half_to_float(read<uint16_t>(data)));
+    case DType::bf16:
+      return as_bits(std::bit_cast<float>(uint32_t{read<uint16_t>(data)} << 16));
+    case DType::i32:
+      return read<int32_t>(data);
+    case DType::i16:
+      return read<int16_t>(data);
+    case DType::i8:
+      return read<int8_t>(data);
+    case DType::u8:
+    case DType::b8:
+      return read<uint8_t>(data);
+    default:
+      return std::nullopt;
+  }
+}
+
 void Cursor::scalar(const Instruction& inst) {
   const auto fn = static_cast<ScalarFn>(inst.fn);
   const int64_t a = value(inst.s[1]);
@@ -154,46 +179,24 @@ void Cursor::scalar_load(const Instruction& inst) {
     fail(ErrorKind::kOutOfBounds, "the offset overflows");
   }
   check_bounds(inst, offset, offset + element);
-  const Buffer& buffer = prepared_->launch().args[inst.buffer].buffer;
-  if (buffer.data == nullptr) {
-    fail(ErrorKind::kPoison, "the program is steered by data that was skipped");
+  const Launch& launch = prepared_->launch();
+  const Buffer& buffer = launch.args[inst.buffer].buffer;
+  if (!holds_data(launch, buffer, offset, element)) {
+    fail(ErrorKind::kPoison,
+         fmt::format(
+             "data that was skipped would steer the program: argument '{}' at {:#x}, in the "
+             "allocation {:#x} of {} bytes",
+             prepared_->program().args[inst.buffer].name,
+             buffer.address + static_cast<uint64_t>(offset),
+             buffer.address + static_cast<uint64_t>(buffer.lower), buffer.upper - buffer.lower));
   }
-  const std::byte* data = buffer.data + offset;
+  const std::optional<int64_t> loaded = scalar_at(buffer.data + offset, inst.dtype);
+  if (!loaded) {
+    fail(ErrorKind::kUnimplemented,
+         fmt::format("scalar loads of {} are not implemented", name(inst.dtype)));
+  }
   loading_ |= uint64_t{1} << inst.s[0];
-  int64_t& to = values_[inst.s[0]];
-  switch (inst.dtype) {
-    case DType::f64:
-      to = read<int64_t>(data);
-      break;
-    case DType::f32:
-      to = as_bits(read<float>(data));
-      break;
-    case DType::f16:
-      to = as_bits(half_to_float(read<uint16_t>(data)));
-      break;
-    case DType::bf16:
-      to = as_bits(std::bit_cast<float>(uint32_t{read<uint16_t>(data)} << 16));
-      break;
-    case DType::i64:
-      to = read<int64_t>(data);
-      break;
-    case DType::i32:
-      to = read<int32_t>(data);
-      break;
-    case DType::i16:
-      to = read<int16_t>(data);
-      break;
-    case DType::i8:
-      to = read<int8_t>(data);
-      break;
-    case DType::u8:
-    case DType::b8:
-      to = read<uint8_t>(data);
-      break;
-    default:
-      fail(ErrorKind::kUnimplemented,
-           fmt::format("scalar loads of {} are not implemented", name(inst.dtype)));
-  }
+  values_[inst.s[0]] = step_.value[0] = *loaded;
 }
 
 }  // namespace npu::sim

@@ -121,6 +121,7 @@ void Simulation::run_scalar_load(CoreState& core, const Step& step) {
   core.issue = asks(core, step) + 1;
   core.loaded = std::max(core.loaded, core.issue + latency_);
   core.end = std::max(core.end, core.loaded);
+  loads_.push_back({step.inst->buffer, step.inst->dtype, step.offset, step.value[0]});
 }
 
 Simulation::Transfer Simulation::begin_transfer(CoreState& core, const Step& step) {

@@ -3,8 +3,10 @@
 
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
+#include "sim/timing/answers.h"
 #include "sim/timing/durations.h"
 #include "sim/timing/machine_state.h"
 #include "sim/timing/timer.h"
@@ -17,6 +19,8 @@ class Simulation {
   Simulation(const Machine& machine, const Launch& launch);
 
   Timing run();  // throws MachineError
+  // What its scalar loads gave.
+  std::vector<ScalarLoad> take_loads() { return std::move(loads_); }
 
  private:
   // Why a core stops: its next DMA belongs after others', it waits for its cluster, it has no more
@@ -62,6 +66,7 @@ class Simulation {
   uint64_t latency_;
   std::vector<CoreState*> members_;  // of the multicast load at hand
   std::vector<Transfer> transfers_;
+  std::vector<ScalarLoad> loads_;
   std::vector<Turn> woken_;  // cores that a multicast load has set free
   // The last product's form: a program repeats few.
   struct {

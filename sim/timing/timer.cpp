@@ -1,8 +1,9 @@
 #include "sim/timing/timer.h"
 
 #include <algorithm>
-#include <unordered_map>
+#include <utility>
 
+#include "sim/timing/answers.h"
 #include "sim/timing/simulation.h"
 
 namespace npu::sim {
@@ -46,49 +47,13 @@ double Timing::hbm_utilization(const Machine& machine) const {
 }
 
 struct Timer::Impl {
-  // What of an argument time depends on: a number, or where in a row of its allocation a pointer
-  // points.
-  int64_t steers(const Arg& arg) const {
-    return arg.bits ^ (arg.buffer.allocation_offset() & (machine.hbm.row_bytes - 1));
-  }
-
-  // What time depends on besides the machine. Addresses are not among it.
-  struct Answer {
-    uint64_t program;
-    int64_t grid;
-    std::vector<int64_t> args;
-    Timing timing;
-
-    bool answers(const Impl& impl, const Launch& launch) const {
-      if (program != launch.program->id || grid != launch.grid ||
-          args.size() != launch.args.size()) {
-        return false;
-      }
-      for (size_t i = 0; i < args.size(); ++i) {
-        if (args[i] != impl.steers(launch.args[i])) return false;
-      }
-      return true;
-    }
-  };
-
-  uint64_t hash(const Launch& launch) const {
-    constexpr uint64_t kOdd = 0x9e3779b97f4a7c15;
-    uint64_t value = launch.program->id * kOdd + static_cast<uint64_t>(launch.grid);
-    for (const Arg& arg : launch.args) {
-      value = (value ^ static_cast<uint64_t>(steers(arg))) * kOdd;
-      value ^= value >> 29;
-    }
-    return value;
-  }
-
-  static constexpr size_t kMostAnswers = size_t{1} << 16;  // some tens of megabytes
+  explicit Impl(const Machine& described) : machine(described), answers(machine) {}
 
   Machine machine;
-  std::unordered_multimap<uint64_t, Answer> answers;
-  Timing unremembered;
+  Answers answers;
 };
 
-Timer::Timer(const Machine& machine) : impl_(std::make_unique<Impl>()) { impl_->machine = machine; }
+Timer::Timer(const Machine& machine) : impl_(std::make_unique<Impl>(machine)) {}
 
 Timer::~Timer() = default;
 
@@ -97,18 +62,12 @@ Timing Timer::simulate(const Launch& launch) const {
 }
 
 const Timing& Timer::time(const Launch& launch) {
-  if (launch.program == nullptr || launch.program->has_scalar_loads) {
-    return impl_->unremembered = simulate(launch);
+  if (launch.program != nullptr) {
+    if (const Timing* known = impl_->answers.find(launch)) return *known;
   }
-  const uint64_t hash = impl_->hash(launch);
-  const auto [first, last] = impl_->answers.equal_range(hash);
-  for (auto it = first; it != last; ++it) {
-    if (it->second.answers(*impl_, launch)) return it->second.timing;
-  }
-  Impl::Answer answer{launch.program->id, launch.grid, {}, simulate(launch)};
-  for (const Arg& arg : launch.args) answer.args.push_back(impl_->steers(arg));
-  if (impl_->answers.size() >= Impl::kMostAnswers) impl_->answers.clear();
-  return impl_->answers.emplace(hash, std::move(answer))->second.timing;
+  Simulation simulation(impl_->machine, launch);
+  Timing timing = simulation.run();
+  return impl_->answers.remember(launch, simulation.take_loads(), std::move(timing));
 }
 
 }  // namespace npu::sim

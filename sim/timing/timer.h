@@ -43,9 +43,9 @@ class Timer {
   Timer(const Timer&) = delete;
   Timer& operator=(const Timer&) = delete;
 
-  // Remembers answers by program, grid and the arguments that steer (integers, reals, and where in
-  // a row of its allocation a pointer points), except for programs with scalar loads. The reference
-  // is good until the next call. Throws MachineError; a remembered launch's bounds are not checked
+  // Remembers answers by program, grid and what steers: integer and real arguments, where in a row
+  // of its allocation a pointer points, and the integers that scalar loads gave. The reference is
+  // good until the next call. Throws MachineError; a remembered launch's bounds are not checked
   // again. Not thread-safe.
   const Timing& time(const Launch& launch);
 

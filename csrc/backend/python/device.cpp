@@ -29,6 +29,7 @@ py::dict device_properties(c10::DeviceIndex device) {
   result["special_lanes"] = p.special_lanes;
   result["total_memory"] = p.total_memory;
   result["hbm_bandwidth_gbps"] = p.hbm_bandwidth_gbps;
+  result["hbm_stream_efficiency"] = p.hbm_stream_efficiency;
   result["launch_ns"] = p.launch_ns;
   result["peak_macs_per_second"] = p.peak_macs_per_second;
   return result;

@@ -5,4 +5,5 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
   npu::backend::bind_device(module);
   npu::backend::bind_execution(module);
   npu::backend::bind_tools(module);
+  npu::backend::bind_estimator(module);
 }

@@ -11,10 +11,8 @@
 #include "csrc/sdk/kernels/iteration.h"
 #include "csrc/sdk/kernels/matmul.h"
 #include "csrc/sdk/kernels/matmul_tiling.h"
-#include "csrc/sdk/runtime/counters.h"
 #include "csrc/sdk/runtime/kernel_cache.h"
 #include "csrc/sdk/runtime/status.h"
-#include "csrc/sdk/runtime/time_program.h"
 
 namespace npu::kernels {
 namespace {
@@ -322,44 +320,6 @@ MatmulProblem MatmulForm::problem(int64_t batch, int64_t m, int64_t n, int64_t k
 int64_t matmul_grid(const MatmulProblem& problem, const MatmulTiling& tiling) {
   const auto tiles = [](int64_t extent, int64_t tile) { return (extent + tile - 1) / tile; };
   return problem.batch * tiles(problem.m, tiling.m) * tiles(problem.n, tiling.n);
-}
-
-npuStatus time_matmul(int64_t m, int64_t k, int64_t n, npuDataType dtype, const char* machine_name,
-                      std::span<const char* const> overrides, KernelTime* time) {
-  return sdk::guarded([&] {
-    if (m <= 0 || k <= 0 || n <= 0) {
-      return sdk::failf(NPU_ERROR_INVALID_VALUE, "gemm: sizes {}x{}x{}; all must be positive", m, k,
-                        n);
-    }
-    Tensor probe;
-    probe.dtype = dtype;
-    NPU_RETURN_IF_ERROR(check_tensor("gemm", "operands", probe));
-    sim::Machine machine = sim::load_machine(machine_name);
-    for (const char* assignment : overrides) sim::apply_override(machine, assignment);
-
-    MatmulForm form;
-    form.type = static_cast<DType>(dtype);
-    form.out_type = form.type;
-    const MatmulProblem problem = form.problem(1, m, n, k);
-    const MatmulTiling tiling = choose_matmul_tiling(machine, problem);
-    const sim::Program program = build_matmul(machine, form, tiling);
-    const int64_t element = sim::size_of(form.type);
-    const sim::Timing timing = sdk::time_program(
-        machine, program, matmul_grid(problem, tiling),
-        {sdk::unbacked(m * n * element), sdk::unbacked(m * k * element),
-         sdk::unbacked(k * n * element), sim::Arg::integer(m), sim::Arg::integer(n),
-         sim::Arg::integer(k), sim::Arg::integer(0), sim::Arg::integer(n), sim::Arg::integer(1),
-         sim::Arg::integer(0), sim::Arg::integer(k), sim::Arg::integer(1), sim::Arg::integer(0),
-         sim::Arg::integer(n), sim::Arg::integer(1)});
-    time->device_ns = timing.device_ns(machine);
-    time->ns = time->device_ns + machine.host.launch_ns;
-    time->cycles = timing.cycles;
-    time->matrix_utilization = timing.matrix_utilization(machine);
-    time->hbm_utilization = timing.hbm_utilization(machine);
-    time->bound_by = timing.bound_by().data();
-    time->counters = sdk::counters_of(timing.counters);
-    return NPU_SUCCESS;
-  });
 }
 
 }  // namespace npu::kernels

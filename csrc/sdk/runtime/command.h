@@ -15,14 +15,14 @@ class Device;
 
 // One recording of an event. Shared by the event, the command that records it and those that wait.
 struct EventRecord {
-  Device* device = nullptr;
-  uint64_t ticket = 0;   // of the recording command
-  Picoseconds time = 0;  // valid once the command is done
+  Device* device = nullptr;  // null on an estimator, where it is done at once
+  uint64_t ticket = 0;       // of the recording command
+  Picoseconds time = 0;      // valid once the command is done
 };
 
 enum class CommandKind : uint8_t {
   launch,
-  zero,  // a launch of the fill program that gives pages back instead of writing zeros
+  fill,  // a launch of the fill program whose bytes the worker writes itself
   copy,  // host memory or a peer on one side
   callback,
   record,
@@ -39,12 +39,13 @@ struct Command {
   uint64_t ticket = 0;
   Picoseconds enqueued = 0;  // the host's clock
 
-  sim::Launch launch;  // launch, zero
+  sim::Launch launch;  // launch, fill
 
-  // copy; zero has dst and bytes
+  // copy; fill has dst, bytes and value
   std::byte* dst = nullptr;
   const std::byte* src = nullptr;
   int64_t bytes = 0;
+  std::byte value = {};
   std::unique_ptr<std::byte[]> staged;  // a copy of the source
   Device* peer = nullptr;               // the other device of a device-to-device copy
   bool outward = false;                 // which reads from this device

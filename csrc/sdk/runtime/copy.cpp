@@ -63,7 +63,7 @@ sim::Program build_fill(const sim::Machine& machine) {
 }
 
 void require_host(const void* pointer, const char* what) {
-  const Device* owner = runtime().owner_of(pointer);
+  const Device* owner = owner_of(pointer);
   if (owner == nullptr) return;
   throw StatusError(NPU_ERROR_INVALID_VALUE,
                     fmt::format("npuMemcpyAsync: {} {} is not host memory but an address of "
@@ -118,6 +118,11 @@ npuStatus copy_to_peer(npuStream_st& stream, Device& to, void* dst, Device& from
                  to.index(), from.index(), stream.device->index());
   }
   Device& peer = stream.device == &to ? from : to;
+  if (stream.device->is_estimator() || peer.is_estimator()) {
+    return failf(NPU_ERROR_INVALID_VALUE,
+                 "npuMemcpyAsync: dst is on device {}, src on device {}; an estimator has no peers",
+                 to.index(), from.index());
+  }
   peer.require_usable();
   std::byte* target = to.machine_range(dst, bytes, "npuMemcpyAsync: dst");
   const std::byte* source = from.machine_range(src, bytes, "npuMemcpyAsync: src");
@@ -146,8 +151,8 @@ npuStatus copy_on_device(npuStream_st& stream, void* dst, const void* src, size_
 }
 
 npuStatus copy_between_devices(npuStream_st& stream, void* dst, const void* src, size_t bytes) {
-  Device* to = runtime().owner_of(dst);
-  Device* from = runtime().owner_of(src);
+  Device* to = owner_of(dst);
+  Device* from = owner_of(src);
   if (to == nullptr || from == nullptr) {
     return failf(NPU_ERROR_INVALID_VALUE, "npuMemcpyAsync: {} {} is not an address of a device",
                  to == nullptr ? "dst" : "src", to == nullptr ? dst : src);
@@ -194,10 +199,13 @@ npuStatus npuMemsetAsync(void* dst, int value, size_t bytes, npuStream stream) {
     NPU_RETURN_IF_ERROR(cached_kernel(stream, {"fill_bytes"}, build_fill, &kernel));
     const npuArg args[] = {arg(dst), arg(int64_t{value & 0xff}), arg(static_cast<int64_t>(bytes))};
     const int64_t grid = chunks(device.machine(), bytes);
+    const auto count = static_cast<int64_t>(bytes);
+    const auto byte = static_cast<std::byte>(value);
     const bool disabled = (kernel->program.engines & device.environment().disabled_engines) != 0;
-    if ((value & 0xff) == 0 && bytes >= kPunchedZeroBytes && !disabled) {
-      return enqueue_zero(target, kernel->program, grid, args, to, static_cast<int64_t>(bytes));
-    }
+    const bool zero = byte == std::byte{0};
+    const bool skipped = device.is_estimator() ? zero || count <= kKeptBytes
+                                               : zero && bytes >= kPunchedZeroBytes && !disabled;
+    if (skipped) return enqueue_fill(target, kernel->program, grid, args, to, byte, count);
     return enqueue_launch(target, kernel->program, grid, args);
   });
 }

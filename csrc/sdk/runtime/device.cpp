@@ -27,8 +27,23 @@ Device::Device(int index, const Environment& environment, const sim::Machine& ma
       workspaces_(memory_),
       default_stream_(create_stream(*this)) {}
 
+Device::Device(int index, const Environment& environment, const sim::Machine& machine,
+               const Observer& observer)
+    : Device(index, environment, machine) {
+  caller_ = std::make_unique<Worker>(*this);
+  observer_ = observer;
+  memory_.forget_data();
+}
+
+Device::~Device() { destroy_streams(*this); }
+
 void Device::start_worker() {
   worker_ = std::thread([this] { Worker(*this).run(); });
+}
+
+void Device::work_until(uint64_t ticket) {
+  const std::lock_guard lock(caller_mutex_);
+  while (!queue_.done(ticket)) caller_->step();
 }
 
 void Device::ask_to_stop() {
@@ -80,7 +95,7 @@ DeviceMemory::Region Device::region_of(const void* pointer, const char* what) {
     return *region;
   }
   if (!memory_.owns(pointer)) {
-    const Device* owner = runtime().owner_of(pointer);
+    const Device* owner = owner_of(pointer);
     throw StatusError(
         NPU_ERROR_INVALID_VALUE,
         owner == nullptr
@@ -155,6 +170,7 @@ npuStatus npuGetDeviceProperties(int index, npuDeviceProperties* properties) {
     properties->special_lanes = machine.vector.special_lanes;
     properties->total_memory = device.memory().info().total;
     properties->hbm_bandwidth_gbps = machine.hbm.bandwidth_gbps;
+    properties->hbm_stream_efficiency = machine.hbm_stream_efficiency();
     properties->launch_ns = machine.host.launch_ns;
     properties->peak_macs_per_second = machine.clock_ghz * 1e9 * machine.core.count *
                                        machine.matrix.rows * machine.matrix.cols *

@@ -21,13 +21,30 @@
 
 namespace npu::sdk {
 
+class Worker;
+
+// Whom an estimator tells of its work.
+struct Observer {
+  npuActivityCallback callback = nullptr;
+  void* user = nullptr;
+};
+
 class Device {
  public:
+  // `environment` and `machine` outlive the device.
   Device(int index, const Environment& environment, const sim::Machine& machine);
+  // An estimator: nothing is executed, its memory holds what memory().known() says, and callers do
+  // the work themselves, so that all that was enqueued is done.
+  Device(int index, const Environment& environment, const sim::Machine& machine,
+         const Observer& observer);
+  ~Device();
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
 
   int index() const { return index_; }
+  bool is_estimator() const { return caller_ != nullptr; }
+  // Null unless it is an estimator with a callback.
+  const Observer* observer() const { return observer_.callback == nullptr ? nullptr : &observer_; }
   const Environment& environment() const { return environment_; }
   const sim::Machine& machine() const { return machine_; }
   DeviceMemory& memory() { return memory_; }
@@ -45,8 +62,12 @@ class Device {
       command.enqueued = enqueue_time(stream, kind);
       fill(command);
       stream.last_ticket.store(command.ticket, std::memory_order_release);
-      if (!worker_.joinable()) start_worker();
+      if (!worker_.joinable() && !is_estimator()) start_worker();
     });
+    if (is_estimator()) {
+      work_until(ticket);
+      return check();
+    }
     if (!environment_.launch_blocking) return NPU_SUCCESS;
     queue_.wait(ticket);
     meet(stream.host_clock, stream.clock.load());
@@ -102,7 +123,7 @@ class Device {
   Picoseconds enqueue_time(npuStream_st& stream, CommandKind kind) {
     Picoseconds& clock = host_clock();
     clock = std::max({clock, stream.host_clock.load(), synchronized_.load()});
-    if (kind == CommandKind::launch || kind == CommandKind::zero) clock += launch_cost_;
+    if (kind == CommandKind::launch || kind == CommandKind::fill) clock += launch_cost_;
     raise(stream.host_clock, clock);
     raise(latest_host_, clock);
     return clock;
@@ -115,6 +136,7 @@ class Device {
     raise(latest_host_, host_clock());
   }
   void start_worker();
+  void work_until(uint64_t ticket);
   npuStatus fail_sticky() const;
 
   const int index_;
@@ -129,6 +151,9 @@ class Device {
   npuStream_st* default_stream_;
   CommandQueue queue_;
   std::thread worker_;
+  std::unique_ptr<Worker> caller_;  // an estimator's: callers take turns at it
+  std::mutex caller_mutex_;
+  Observer observer_;
   std::atomic<npuStatus> status_{NPU_SUCCESS};
   mutable std::mutex error_mutex_;
   std::string error_;
@@ -144,9 +169,6 @@ struct Runtime {
   Environment environment;
   sim::Machine machine;
   std::vector<std::unique_ptr<Device>> devices;
-
-  // The device whose addresses cover the pointer; null if none.
-  Device* owner_of(const void* pointer) const;
 };
 
 // Throws StatusError: the environment's or the machine file's error, after fork, at exit.
@@ -155,6 +177,13 @@ Runtime& runtime();
 int device_count();
 // Throws where runtime() would for a process that used it before: cheap, for calls on handles.
 void require_process();
+
+// The device whose addresses cover the pointer, estimators included; null if none. Starts nothing.
+Device* owner_of(const void* pointer);
+// Waits for all devices' pending work. Starts nothing.
+void drain_devices();
+// The NPU_* variables, read once. Throws StatusError; starts nothing.
+const Environment& process_environment();
 
 // Throw NPU_ERROR_INVALID_DEVICE; the second also the device's sticky error.
 Device& device_at(int index);

@@ -22,6 +22,7 @@ std::shared_ptr<EventRecord> exchange_record(npuEvent_st& event,
 
 // The time of a record that is done; nothing while it is pending.
 std::optional<Picoseconds> finished_time(const EventRecord& record) {
+  if (record.device == nullptr) return record.time;
   record.device->require_usable();
   if (!record.device->queue().done(record.ticket)) return std::nullopt;
   return record.time;
@@ -64,7 +65,7 @@ npuStatus npuEventRecord(npuEvent handle, npuStream stream_handle) {
     npuStream_st& stream = usable_stream(stream_handle);
     npuEvent_st& event = checked(handle, "event");
     auto record = std::make_shared<EventRecord>();
-    record->device = stream.device;
+    record->device = stream.device->is_estimator() ? nullptr : stream.device;
     return stream.device->enqueue(stream, CommandKind::record, [&](Command& command) {
       record->ticket = command.ticket;
       command.event = record;
@@ -78,7 +79,7 @@ npuStatus npuEventQuery(npuEvent event) {
     const auto record = last_record(event);
     if (record == nullptr) return NPU_SUCCESS;
     if (!finished_time(*record)) return NPU_ERROR_NOT_READY;
-    return record->device->check();
+    return record->device == nullptr ? NPU_SUCCESS : record->device->check();
   });
 }
 
@@ -86,10 +87,13 @@ npuStatus npuEventSynchronize(npuEvent event) {
   return guarded([&] {
     const auto record = last_record(event);
     if (record == nullptr) return NPU_SUCCESS;
-    record->device->require_usable();
-    record->device->queue().wait(record->ticket);
+    Device* device = record->device;
+    if (device != nullptr) {
+      device->require_usable();
+      device->queue().wait(record->ticket);
+    }
     advance_host_clock(record->time);
-    return record->device->check();
+    return device == nullptr ? NPU_SUCCESS : device->check();
   });
 }
 

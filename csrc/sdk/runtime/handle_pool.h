@@ -41,6 +41,16 @@ class HandlePool {
     free_.push_back(object);
   }
 
+  template <class Predicate>
+  void destroy_if(Predicate&& predicate) {
+    std::lock_guard lock(mutex_);
+    for (T& object : objects_) {
+      if (!object.alive.load(std::memory_order_acquire) || !predicate(object)) continue;
+      object.alive.store(false, std::memory_order_release);
+      free_.push_back(&object);
+    }
+  }
+
  private:
   std::mutex mutex_;
   std::deque<T> objects_;

@@ -91,13 +91,15 @@ npuStatus enqueue_launch(npuStream_st& stream, const sim::Program& program, int6
                         [&](Command& command) { std::swap(command.launch, launch); });
 }
 
-npuStatus enqueue_zero(npuStream_st& stream, const sim::Program& program, int64_t grid,
-                       std::span<const npuArg> args, std::byte* dst, int64_t bytes) {
+npuStatus enqueue_fill(npuStream_st& stream, const sim::Program& program, int64_t grid,
+                       std::span<const npuArg> args, std::byte* dst, std::byte value,
+                       int64_t bytes) {
   Device& device = *stream.device;
   sim::Launch& launch = prepare(device, program, grid, args);
-  return device.enqueue(stream, CommandKind::zero, [&](Command& command) {
+  return device.enqueue(stream, CommandKind::fill, [&](Command& command) {
     std::swap(command.launch, launch);
     command.dst = dst;
+    command.value = value;
     command.bytes = bytes;
   });
 }

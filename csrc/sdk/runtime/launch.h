@@ -14,9 +14,10 @@ namespace npu::sdk {
 npuStatus enqueue_launch(npuStream_st& stream, const sim::Program& program, int64_t grid,
                          std::span<const npuArg> args);
 
-// The same for a program that writes zeros over [dst, dst + bytes) of the machine's mapping: the
-// pages go back to the host instead.
-npuStatus enqueue_zero(npuStream_st& stream, const sim::Program& program, int64_t grid,
-                       std::span<const npuArg> args, std::byte* dst, int64_t bytes);
+// The same for a program that fills [dst, dst + bytes) of the machine's mapping with `value`, which
+// is done by DeviceMemory::fill() instead.
+npuStatus enqueue_fill(npuStream_st& stream, const sim::Program& program, int64_t grid,
+                       std::span<const npuArg> args, std::byte* dst, std::byte value,
+                       int64_t bytes);
 
 }  // namespace npu::sdk

@@ -65,6 +65,7 @@ DeviceMemory::DeviceMemory(int device, int64_t capacity, int64_t row)
 }
 
 DeviceMemory::~DeviceMemory() {
+  release_generation.fetch_add(1, std::memory_order_acq_rel);
   if (base_ != nullptr) munmap(base_, span_);
   if (machine_ != nullptr) munmap(machine_, span_);
   if (file_ >= 0) close(file_);
@@ -75,7 +76,9 @@ std::optional<DeviceMemory::Region> DeviceMemory::allocate(size_t bytes) {
   if (bytes > static_cast<size_t>(space_.capacity())) return std::nullopt;
   const auto allocation = space_.allocate(static_cast<int64_t>(bytes));
   if (!allocation) return std::nullopt;
-  return region(*allocation);
+  const Region made = region(*allocation);
+  if (known_ != nullptr) known_->remove(made.machine, allocation->reserved);
+  return made;
 }
 
 bool DeviceMemory::release(const void* pointer) {
@@ -92,6 +95,7 @@ bool DeviceMemory::release(const void* pointer) {
 void DeviceMemory::reset() {
   std::lock_guard lock(mutex_);
   space_.reset();
+  if (known_ != nullptr) known_->clear();
   release_generation.fetch_add(1, std::memory_order_acq_rel);
   punch(0, span_);
 }
@@ -135,6 +139,14 @@ std::optional<DeviceMemory::Region> DeviceMemory::try_find(const void* pointer) 
 DeviceMemory::Info DeviceMemory::info() const {
   std::lock_guard lock(mutex_);
   return {space_.used(), space_.capacity()};
+}
+
+void DeviceMemory::fill(std::byte* begin, std::byte value, int64_t bytes) {
+  if (value == std::byte{0}) {
+    zero(begin, bytes);
+  } else {
+    std::memset(begin, static_cast<int>(value), bytes);
+  }
 }
 
 void DeviceMemory::zero(std::byte* begin, int64_t bytes) {
@@ -191,7 +203,7 @@ npuStatus npuMalloc(int index, size_t bytes, void** pointer) {
 npuStatus npuFree(void* pointer) {
   return guarded([&] {
     if (pointer == nullptr) return NPU_SUCCESS;
-    Device* device = runtime().owner_of(pointer);
+    Device* device = owner_of(pointer);
     if (device == nullptr) {
       return failf(NPU_ERROR_INVALID_VALUE, "npuFree: {} is not an address of a device", pointer);
     }
@@ -226,7 +238,7 @@ npuStatus npuPointerGetAttributes(const void* pointer, npuPointerAttributes* att
       *attributes = {.device = -1, .base = pinned->base, .size = pinned->size};
       return NPU_SUCCESS;
     }
-    Device* device = runtime().owner_of(pointer);
+    Device* device = owner_of(pointer);
     if (device == nullptr) {
       return failf(NPU_ERROR_INVALID_VALUE, "{} is neither device memory nor pinned host memory",
                    pointer);

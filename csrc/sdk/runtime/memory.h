@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -13,6 +14,10 @@
 #include "sim/exec/launch.h"
 
 namespace npu::sdk {
+
+// What an estimator keeps of data: host copies and fills of at most this size, as integers that
+// steer programs come in small tables.
+inline constexpr int64_t kKeptBytes = int64_t{16} << 20;
 
 class DeviceMemory {
  public:
@@ -52,8 +57,13 @@ class DeviceMemory {
   };
   Info info() const;
 
-  // Zeroes [begin, begin + bytes) of the machine's mapping; whole pages go back to the host.
-  void zero(std::byte* begin, int64_t bytes);
+  // Fills [begin, begin + bytes) of the machine's mapping with `value`. Whole pages of zeros go
+  // back to the host.
+  void fill(std::byte* begin, std::byte value, int64_t bytes);
+
+  // An estimator's memory: which bytes of the machine's mapping hold data. Null: all do.
+  sim::KnownBytes* known() { return known_.get(); }
+  void forget_data() { known_ = std::make_unique<sim::KnownBytes>(); }
 
  private:
   Region region(const AddressSpace::Allocation& allocation) const {
@@ -63,6 +73,7 @@ class DeviceMemory {
     return static_cast<const std::byte*>(pointer) - base_;
   }
   void punch(int64_t begin, int64_t end);  // whole pages inside
+  void zero(std::byte* begin, int64_t bytes);
 
   int device_;
   int64_t span_;
@@ -71,6 +82,7 @@ class DeviceMemory {
   std::byte* machine_ = nullptr;
   mutable std::mutex mutex_;
   AddressSpace space_;
+  std::unique_ptr<sim::KnownBytes> known_;
 };
 
 }  // namespace npu::sdk

@@ -99,7 +99,7 @@ npuStatus npuModuleLoadText(const char* text, npuModule* module) {
 npuStatus npuModuleUnload(npuModule handle) {
   return guarded([&] {
     npuModule_st& module = checked(handle, "module");
-    for (const auto& device : runtime().devices) device->drain();  // it may run one of the kernels
+    drain_devices();  // one may run one of the kernels
     for (npuKernel kernel : module.kernels) kernel_pool().destroy(kernel);
     module_pool().destroy(&module);
     return NPU_SUCCESS;

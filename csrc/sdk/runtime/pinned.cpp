@@ -83,7 +83,8 @@ npuStatus npuHostFree(void* pointer) {
         return failf(NPU_ERROR_INVALID_VALUE, "{} is not the start of pinned host memory", pointer);
       }
     }
-    for (const auto& device : npu::sdk::runtime().devices) device->drain();
+    npu::sdk::require_process();
+    npu::sdk::drain_devices();
     std::free(pointer);
     return NPU_SUCCESS;
   });

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "csrc/sdk/runtime/device.h"
+#include "csrc/sdk/runtime/estimator.h"
 #include "csrc/sdk/runtime/fault_handler.h"
 #include "csrc/sdk/runtime/status.h"
 
@@ -37,10 +38,6 @@ void at_exit() {
   for (const auto& device : instance->devices) device->join();
 }
 
-Environment read_environment() {
-  return parse_environment([](const char* name) { return std::getenv(name); });
-}
-
 sim::Machine read_machine(const Environment& environment) {
   try {
     return sim::load_machine(environment.arch);
@@ -53,7 +50,7 @@ sim::Machine read_machine(const Environment& environment) {
 void start() {
   auto made = std::make_unique<Runtime>();
   try {
-    made->environment = read_environment();
+    made->environment = process_environment();
     made->machine = read_machine(made->environment);
     for (size_t i = 0; i < made->environment.devices.size(); ++i) {
       made->devices.push_back(
@@ -104,19 +101,34 @@ int device_count() {
   if (state.load(std::memory_order_acquire) != State::unused) {
     return static_cast<int>(runtime().devices.size());
   }
-  const Environment environment = read_environment();
+  const Environment& environment = process_environment();
   read_machine(environment);
   return static_cast<int>(environment.devices.size());
 }
 
-Device* Runtime::owner_of(const void* pointer) const {
-  for (const auto& device : devices) {
-    if (device->memory().owns(pointer)) return device.get();
+const Environment& process_environment() {
+  static const auto* const environment =
+      new Environment(parse_environment([](const char* name) { return std::getenv(name); }));
+  return *environment;
+}
+
+Device* owner_of(const void* pointer) {
+  require_process();
+  if (state.load(std::memory_order_acquire) == State::ready) {
+    for (const auto& device : instance->devices) {
+      if (device->memory().owns(pointer)) return device.get();
+    }
   }
-  return nullptr;
+  return estimator_owning(pointer);
+}
+
+void drain_devices() {
+  if (state.load(std::memory_order_acquire) != State::ready) return;
+  for (const auto& device : instance->devices) device->drain();
 }
 
 Device& device_at(int index) {
+  if (Device* estimator = find_estimator(index)) return *estimator;
   Runtime& process = runtime();
   const int count = static_cast<int>(process.devices.size());
   if (index < 0 || index >= count) {

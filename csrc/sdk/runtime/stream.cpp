@@ -24,6 +24,10 @@ npuStream_st* create_stream(Device& device) {
   return stream;
 }
 
+void destroy_streams(const Device& device) {
+  pool().destroy_if([&](const npuStream_st& stream) { return stream.device == &device; });
+}
+
 npuStream_st& live_stream(npuStream stream) {
   require_process();
   return checked(stream, "stream");

@@ -30,5 +30,7 @@ npuStream_st& live_stream(npuStream stream);
 npuStream_st& usable_stream(npuStream stream);
 
 npuStream_st* create_stream(Device& device);
+// All of the device's, the default stream too.
+void destroy_streams(const Device& device);
 
 }  // namespace npu::sdk

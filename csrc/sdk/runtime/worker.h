@@ -19,6 +19,8 @@ class Worker {
 
   // Until the stop command.
   void run();
+  // Waits for one command and runs it. False for the stop command.
+  bool step();
 
  private:
   struct Result {
@@ -27,9 +29,12 @@ class Worker {
   };
 
   void execute(Command& command);
-  void launch(const Command& command);
-  Result compute(const Command& command);
+  void launch(Command& command);
+  Result compute(Command& command);
+  void write(const Command& command);
+  Result estimate(Command& command);
   void copy(Command& command);
+  void move(const Command& command);
   void wait(const Command& command);
 
   // The time before which the command cannot start.

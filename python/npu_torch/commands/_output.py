@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 
 def fail(command: str, error: Exception) -> int:
@@ -14,7 +14,9 @@ def fail(command: str, error: Exception) -> int:
 
 
 def readable(value: object) -> str:
-    """Numbers with thousands separators and four significant digits."""
+    """Numbers with thousands separators and four significant digits; mappings entry by entry."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {readable(entry)}" for name, entry in value.items())
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     if isinstance(value, int):
@@ -32,4 +34,18 @@ def print_table(title: str, rows: Mapping[str, object]) -> None:
     table.add_column("value", justify="right")
     for name, value in rows.items():
         table.add_row(name, readable(value))
+    Console().print(table)
+
+
+def print_columns(title: str, names: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table with a heading over each column; numbers stand to the right."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for i, name in enumerate(names):
+        numbers = all(isinstance(row[i], int | float) for row in rows)
+        table.add_column(name, justify="right" if numbers else "left")
+    for row in rows:
+        table.add_row(*map(readable, row))
     Console().print(table)

@@ -7,6 +7,7 @@
 
 #include "npu/kernels/matmul.h"
 #include "tests/sdk/kernels/device_tensor.h"
+#include "tests/sdk/kernels/estimator.h"
 
 namespace npu::kernels::testing {
 namespace {
@@ -243,40 +244,33 @@ TEST(MatmulTiling, ProgramsFitTheScratchpad) {
   }
 }
 
-KernelTime timed(int64_t m, int64_t k, int64_t n, std::vector<const char*> overrides = {}) {
-  KernelTime time;
-  NPU_EXPECT_OK(time_matmul(m, k, n, NPU_BF16, "n1", overrides, &time));
-  return time;
+npuActivity timed(int64_t m, int64_t k, int64_t n, const std::vector<const char*>& overrides = {}) {
+  Estimator estimator("n1", overrides);
+  const Tensor out = estimator.tensor(NPU_BF16, 2, {m, n});
+  const Tensor a = estimator.tensor(NPU_BF16, 2, {m, k});
+  const Tensor b = estimator.tensor(NPU_BF16, 2, {k, n});
+  NPU_EXPECT_OK(matmul(out, a, b, {}, estimator.stream()));
+  return estimator.activities().back();
 }
 
 TEST(MatmulTime, FollowsTheMachineFile) {
-  const KernelTime decode = timed(64, 4096, 14336);
+  const npuActivity decode = timed(64, 4096, 14336);
   EXPECT_EQ(decode.cycles, timed(64, 4096, 14336).cycles);
-  EXPECT_DOUBLE_EQ(decode.ns, decode.device_ns + 2000);
   EXPECT_EQ(decode.counters.macs, 64ull * 4096 * 14336);
   EXPECT_GT(decode.counters.padded_macs, 0u);
   EXPECT_GE(decode.counters.dma_read_bytes, 2ull * (64 * 4096 + 4096 * 14336));
   EXPECT_EQ(decode.counters.dma_write_bytes, 2ull * 64 * 14336);
 
   const double slowdown =
-      timed(64, 4096, 14336, {"hbm.bandwidth_gbps=x0.5"}).device_ns / decode.device_ns;
+      timed(64, 4096, 14336, {"hbm.bandwidth_gbps=x0.5"}).duration_ns / decode.duration_ns;
   EXPECT_GE(slowdown, 1.8);
   EXPECT_LE(slowdown, 2.1);
 
-  const KernelTime cube = timed(4096, 4096, 4096);
-  EXPECT_LT(timed(4096, 4096, 4096, {"matrix.rows=256", "matrix.cols=256"}).device_ns,
-            cube.device_ns);
+  const npuActivity cube = timed(4096, 4096, 4096);
+  EXPECT_LT(timed(4096, 4096, 4096, {"matrix.rows=256", "matrix.cols=256"}).duration_ns,
+            cube.duration_ns);
   EXPECT_GT(cube.matrix_utilization, 0.85);
   EXPECT_LE(cube.matrix_utilization, 1);
-}
-
-TEST(MatmulTime, BadArguments) {
-  KernelTime time;
-  EXPECT_EQ(time_matmul(0, 1, 1, NPU_BF16, "n1", {}, &time), NPU_ERROR_INVALID_VALUE);
-  EXPECT_EQ(time_matmul(1, 1, 1, NPU_BF16, "n2", {}, &time), NPU_ERROR_MACHINE_FILE);
-  const std::array<const char*, 1> unknown = {"hbm.speed=3"};
-  EXPECT_EQ(time_matmul(1, 1, 1, NPU_BF16, "n1", unknown, &time), NPU_ERROR_MACHINE_FILE);
-  EXPECT_EQ(time_matmul(1, 1, 1, NPU_F8E4M3, "n1", {}, &time), NPU_ERROR_UNIMPLEMENTED);
 }
 
 }  // namespace

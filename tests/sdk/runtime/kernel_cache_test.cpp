@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "csrc/sdk/runtime/status.h"
-#include "csrc/sdk/runtime/time_program.h"
 #include "sim/isa/text.h"
 
 namespace npu::sdk {
@@ -183,22 +182,6 @@ TEST_F(WorkspaceTest, AResetForgetsThem) {
   EXPECT_NE(fresh, idle);
   EXPECT_EQ(npuMemsetAsync(fresh, 0, 3000, stream), NPU_SUCCESS);
   EXPECT_EQ(workspace_free(stream, fresh), NPU_SUCCESS);
-}
-
-TEST(TimeProgram, NeedsNeitherDeviceNorData) {
-  const sim::Machine machine = sim::load_machine("n1");
-  const sim::Program program = sim::assemble(
-      ".kernel load\n.arg x ptr\n.arg n i64\n.tile t f32 1024\n"
-      "d.load t, x[0], (n) : (1)\nexit\n");
-  const sim::Timing short_one =
-      time_program(machine, program, 16, {unbacked(4096), sim::Arg::integer(16)});
-  const sim::Timing long_one =
-      time_program(machine, program, 16, {unbacked(4096), sim::Arg::integer(1024)});
-  EXPECT_EQ(long_one.counters.dma_read_bytes, 16u * 4096);
-  EXPECT_GT(short_one.cycles, 0u);
-  EXPECT_GT(long_one.cycles, short_one.cycles);
-  EXPECT_THROW(time_program(machine, program, 1, {unbacked(4095), sim::Arg::integer(1024)}),
-               sim::MachineError);
 }
 
 }  // namespace

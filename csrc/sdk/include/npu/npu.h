@@ -77,6 +77,7 @@ typedef struct npuDeviceProperties {
   int vector_lanes, special_lanes;
   int64_t total_memory; /* bytes, NPU_HBM_LIMIT applied */
   double hbm_bandwidth_gbps;
+  double hbm_stream_efficiency; /* share of the bandwidth that streams get, by the timing model */
   double launch_ns;
   double peak_macs_per_second; /* 16-bit, all cores */
 } npuDeviceProperties;
@@ -192,6 +193,22 @@ NPU_API npuStatus npuResetCounters(int device);
  * calling thread's clock past it and returns it. */
 NPU_API npuStatus npuGetSimulatedTime(int device, double* nanoseconds);
 
+/* What a launch keeps busy. */
+typedef enum npuEngine {
+  NPU_ENGINE_MATRIX = 0,
+  NPU_ENGINE_VECTOR = 1,
+  NPU_ENGINE_LOAD = 2,  /* the DMA's load queues */
+  NPU_ENGINE_STORE = 3, /* and its store queues */
+  NPU_ENGINE_SCALAR = 4
+} npuEngine;
+#define NPU_ENGINE_COUNT 5
+
+/* Of one kind of engine, summed over the cores (and queues) that the launch uses: busy + stall is
+ * the launch's cycles for each of them. */
+typedef struct npuEngineCycles {
+  uint64_t busy, stall;
+} npuEngineCycles;
+
 /* One finished launch or copy, as profilers see it. Strings live as long as the callback. */
 typedef struct npuActivity {
   int device;
@@ -206,10 +223,30 @@ typedef struct npuActivity {
   const char* bound_by;
   npuCounters counters;
   int64_t grid;
+  npuEngineCycles engines[NPU_ENGINE_COUNT];
 } npuActivity;
 typedef void (*npuActivityCallback)(const npuActivity* activity, void* user);
 /* Called on the device's worker in execution order; must not call the API. NULL unsubscribes. */
 NPU_API npuStatus npuSetActivityCallback(npuActivityCallback callback, void* user);
+
+/* ---- Estimating ---------------------------------------------------------------------------- */
+
+/* Opens a device that says how long work takes and does none of it. `machine` is a preset or the
+ * path of a machine file, changed by `overrides` ("key=VALUE" or "key=xFACTOR"; NULL with a count
+ * of 0). The calls above take its number like one of the process's devices, which it is not counted
+ * among, and do their work before they return: allocations are addresses (the capacity holds),
+ * launches are timed, counted and not executed. NPU_* variables do not concern it. `callback`,
+ * which may be NULL, gets its activities, from the thread that makes the call.
+ *
+ * Its memory holds what host copies and npuMemsetAsync() of at most 16 MiB wrote (zeros of any
+ * size), up to the next launch that writes to the allocation: enough for the integers that steer
+ * programs. To steer by other data, or to copy it to the host, is an error
+ * (NPU_ERROR_ILLEGAL_PROGRAM, sticky). */
+NPU_API npuStatus npuEstimatorOpen(const char* machine, const char* const* overrides,
+                                   int override_count, npuActivityCallback callback, void* user,
+                                   int* device);
+/* Ends its allocations and streams. No other call may be using it. */
+NPU_API npuStatus npuEstimatorClose(int device);
 
 #ifdef __cplusplus
 }

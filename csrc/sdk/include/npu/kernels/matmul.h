@@ -22,18 +22,4 @@ struct MatmulEpilogue {
 npuStatus matmul(const Tensor& out, const Tensor& a, const Tensor& b,
                  const MatmulEpilogue& epilogue, npuStream stream);
 
-// The time of the library's own kernel without touching data: what `npu-torch time gemm` prints.
-struct KernelTime {
-  double ns = 0;         // launch cost included
-  double device_ns = 0;  // without
-  uint64_t cycles = 0;
-  double matrix_utilization = 0;
-  double hbm_utilization = 0;
-  npuCounters counters = {};
-  const char* bound_by = "";
-};
-// `machine`: preset or path, with `overrides` ("key=VALUE" or "key=xFACTOR").
-npuStatus time_matmul(int64_t m, int64_t k, int64_t n, npuDataType dtype, const char* machine,
-                      std::span<const char* const> overrides, KernelTime* time);
-
 }  // namespace npu::kernels
