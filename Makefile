@@ -123,7 +123,7 @@ serve-vllm: build $(VLLM_VENV)/.package ## OpenAI-compatible server with the shi
 	  --host 127.0.0.1 --port $(VLLM_PORT) $(VLLM_FLAGS)
 
 serve-sglang: build $(SGLANG_VENV)/.package ## OpenAI-compatible server with the shipped model (SGLANG_PORT)
-	@exec env NPU_HBM_LIMIT="$${NPU_HBM_LIMIT:-4G}" $(SGLANG_PY) -m sglang.launch_server \
+	@exec env NPU_HBM_LIMIT="$${NPU_HBM_LIMIT:-4G}" $(SGLANG_VENV)/bin/sglang serve \
 	  --model-path python/npu_torch/demo/model --served-model-name npu-demo \
 	  --host 127.0.0.1 --port $(SGLANG_PORT) $(SGLANG_FLAGS)
 

@@ -11,9 +11,9 @@ import pytest
 CHECK = """
 import sys
 import torch
-import torchvision
 from sglang.srt.platforms import current_platform
 from sglang.srt.utils import get_device, is_npu
+import torchvision
 assert not is_npu() and not is_npu.__wrapped__.__globals__["is_npu"]()
 assert type(current_platform).__module__ == "npu_torch.integrations.sglang.platform"
 assert torch.npu is sys.modules["npu_torch.npu"] and torch.ones(2, device="npu").sum() == 2
@@ -60,7 +60,7 @@ def test_the_cpu_engine_stays_available():
     [
         ({"tp_size": 2}, "one device"),
         ({"attention_backend": "triton"}, "one attention backend"),
-        ({"speculative_algorithm": "NGRAM"}, "NGRAM"),
+        ({"speculative_algorithm": "NGRAM"}, "speculative"),
     ],
 )
 def test_what_the_platform_does_not_do_is_refused(options, message):
