@@ -16,6 +16,9 @@ from npu_torch.integrations.vllm import VLLM_SERIES
 
 logger = init_logger("vllm.npu_torch")  # below the logger that vLLM configures
 
+# What a server without --shutdown-timeout gives running requests at its end.
+SHUTDOWN_SECONDS = 20
+
 
 class NpuPlatform(Platform):
     """The npu as an out-of-tree platform."""
@@ -157,6 +160,10 @@ class NpuPlatform(Platform):
             )
         parallel.disable_custom_all_reduce = True
 
+        if vllm_config.shutdown_timeout == 0:
+            # vLLM would kill the engine before it has told its clients, whose connections then keep
+            # the server from ending.
+            vllm_config.shutdown_timeout = SHUTDOWN_SECONDS
         share(logger.info)
         scheduler = vllm_config.scheduler_config
         if scheduler.scheduler_cls is None:
