@@ -17,7 +17,8 @@ struct Machine {
   struct Core {
     int count = 0;
     int scratchpad_kib = 0;
-    int queue_depth = 0;  // instructions waiting in each engine's queue
+    int queue_depth = 0;   // instructions waiting in each engine's queue
+    int start_cycles = 0;  // from the start of a launch to its first instruction
     bool operator==(const Core&) const = default;
   } core;
 
@@ -26,6 +27,8 @@ struct Machine {
     int rows = 0;
     int cols = 0;
     bool preload = true;  // next weights load while the current ones stream
+    int load_rows = 1;    // rows of weights that load in a cycle, where they are preloaded
+    int swap_cycles = 0;  // from one weight tile's stream to the next one's, where preloaded
     double rate_16bit = 1;
     double rate_8bit = 2;
     double rate_fp32 = 0.125;
@@ -75,6 +78,15 @@ struct Machine {
     double refresh_fraction = 0;  // of the time, when nothing moves
     bool operator==(const Hbm&) const = default;
   } hbm;
+
+  // Habits of the chip's compiler that show in times measured on it.
+  struct Compiler {
+    // 0: matrix products take the tiles that are fastest. Else they take the largest that fit the
+    // scratchpad and whose traffic takes at most this many times as long as the arithmetic, or as
+    // moving every operand once, whichever is longer.
+    double block_traffic = 0;
+    bool operator==(const Compiler&) const = default;
+  } compiler;
 
   struct Host {
     double launch_ns = 0;

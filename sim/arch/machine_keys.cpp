@@ -16,10 +16,14 @@ const MachineKey kKeys[] = {
     KEY(core.count, 1, 1024, "cores"),
     KEY(core.scratchpad_kib, 32, 1 << 20, "scratchpad of a core, KiB"),
     KEY(core.queue_depth, 1, 1024, "instructions waiting in each engine's queue"),
+    KEY(core.start_cycles, 0, 1e9, "from the start of a launch to its first instruction, cycles"),
 
     KEY(matrix.rows, 1, 4096, "rows of the weight-stationary array (the products' depth)"),
     KEY(matrix.cols, 1, 4096, "columns of the array"),
     KEY(matrix.preload, 0, 1, "next weights load while the current ones stream"),
+    KEY(matrix.load_rows, 1, 4096, "rows of weights that load in a cycle, where preloaded"),
+    KEY(matrix.swap_cycles, 0, 10000,
+        "cycles between the streams of two weight tiles, where preloaded"),
     KEY(matrix.rate_16bit, kTiny, 64, "multiply-accumulates a cell and cycle: f16, bf16, i16"),
     KEY(matrix.rate_8bit, kTiny, 64, "the same: 8-bit types"),
     KEY(matrix.rate_fp32, kTiny, 64, "the same: f32"),
@@ -50,6 +54,9 @@ const MachineKey kKeys[] = {
     KEY(hbm.turnaround_ns, 0, 10000, "a channel's turn from reads to writes and back, ns"),
     KEY(hbm.write_batch_bytes, 1, 1 << 30, "bytes that a channel writes between two turns"),
     KEY(hbm.refresh_fraction, 0, 0.9, "share of the time that refresh takes"),
+
+    KEY(compiler.block_traffic, 0, 1000,
+        "matrix products take the largest tiles that move this much of the least; 0: the fastest"),
 
     KEY(host.launch_ns, 0, 1e9, "cost of a launch on the host's clock, ns"),
     KEY(host.link_gbps, 0.001, 1e6, "host link, decimal GB/s"),

@@ -41,10 +41,12 @@ Duration matrix_duration(const Machine& machine, DType type, int64_t m, int64_t 
     const auto cycles = static_cast<uint64_t>(tiles * (rows + stream + drain) - 1);
     return {cycles, cycles, cycles};
   }
-  const int64_t step = std::max(stream, rows);
-  const int64_t streamed = rows + (tiles - 1) * step + stream;
+  const int64_t load = ceil_div(rows, machine.matrix.load_rows);
+  const int64_t step = std::max(stream + machine.matrix.swap_cycles, load);
+  const int64_t streamed = load + (tiles - 1) * step + stream;
+  const int64_t latency = std::max(streamed + drain - 1, tiles * step);
   return {static_cast<uint64_t>(tiles * step), static_cast<uint64_t>(streamed),
-          static_cast<uint64_t>(streamed + drain - 1)};
+          static_cast<uint64_t>(latency)};
 }
 
 uint64_t matrix_cell_macs(const Machine& machine, int64_t m, int64_t k, int64_t n) {

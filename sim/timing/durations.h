@@ -22,11 +22,13 @@ struct Duration {
 // Without preload, each tile loads (R), streams (s) and drains (R + C - 2) before the next starts:
 //   occupancy = latency = tiles * (2R + C + s - 2) - 1
 // which SCALE-Sim reproduces to the cycle. With preload, the next weights load behind the current
-// stream, also those of the next instruction, and fill and drain are latency that is paid once:
-//   occupancy = tiles * max(s, R)
-//   latency   = R + (tiles - 1) * max(s, R) + s + R + C - 3
-// Both count from the first cycle of the first load to the cycle in which the last result leaves,
-// so that they agree for one tile. An empty product takes one cycle.
+// stream, also those of the next instruction, and fill and drain are latency that is paid once.
+// With L = ceil(R / load_rows) cycles to load a tile and S = swap_cycles from the end of a stream
+// to the next one's start:
+//   occupancy = tiles * max(s + S, L)
+//   latency   = L + (tiles - 1) * max(s + S, L) + s + R + C - 3, at least the occupancy
+// Both forms count from the first cycle of the first load to the cycle in which the last result
+// leaves, so that they agree for one tile (L = R, S = 0). An empty product takes one cycle.
 Duration matrix_duration(const Machine& machine, DType type, int64_t m, int64_t k, int64_t n);
 
 // Multiply-accumulates that the array's cells did for it, padding included.

@@ -55,7 +55,8 @@ struct CoreState {
         store(static_cast<size_t>(prepared.machine().dma.store_queues),
               EngineQueue(prepared.machine().core.queue_depth)),
         number(number),
-        pid(number) {
+        pid(number),
+        issue(static_cast<uint64_t>(prepared.machine().core.start_cycles)) {
     cursor.start(pid, number);
   }
 
@@ -69,7 +70,7 @@ struct CoreState {
   Calendar port_write;
   int number;
   int64_t pid;
-  uint64_t issue = 0;             // the next cycle that can issue
+  uint64_t issue;                 // the next cycle that can issue
   uint64_t issued = 0;            // instructions
   uint64_t loaded = 0;            // when the values of all scalar loads so far are there
   uint64_t end = 0;               // when everything issued so far is done

@@ -7,6 +7,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "csrc/sdk/kernels/matmul_blocks.h"
+
 namespace npu::kernels {
 namespace {
 
@@ -130,7 +132,14 @@ MatmulTiling choose_matmul_tiling(const sim::Machine& machine, const MatmulProbl
   static auto* const remembered = new std::unordered_map<Key, MatmulTiling, KeyHash>;
   const std::lock_guard lock(mutex);
   const auto [entry, inserted] = remembered->try_emplace({machine, problem});
-  if (inserted) entry->second = search(machine, problem);
+  if (inserted) {
+    const auto fits = [&](const MatmulTiling& tiling) {
+      return scratchpad_bytes(problem, tiling) <= machine.scratchpad_bytes();
+    };
+    entry->second = machine.compiler.block_traffic > 0
+                        ? largest_matmul_blocks(machine, problem, fits)
+                        : search(machine, problem);
+  }
   return entry->second;
 }
 

@@ -224,7 +224,7 @@ TEST(MatmulTiling, ProgramsFitTheScratchpad) {
   const auto draw = [&](int64_t limit) {
     return std::uniform_int_distribution<int64_t>(1, limit)(engine);
   };
-  for (const char* preset : {"n1", "n1-edge"}) {
+  for (const char* preset : {"n1", "n1-edge", "tpu-v6e"}) {
     const sim::Machine machine = sim::load_machine(preset);
     for (int i = 0; i < 60; ++i) {
       MatmulForm form;

@@ -73,6 +73,17 @@ TEST(Machine, Edge) {
   EXPECT_EQ(edge.host.launch_ns, 10000);
 }
 
+TEST(Machine, TpuV6e) {
+  const Machine tpu = load_machine("tpu-v6e");
+  EXPECT_EQ(tpu.scratchpad_bytes(), 128 << 20);
+  // The published peaks: 918 TFLOP/s in bf16, twice as many in int8, 1640 GB/s.
+  const double cells = tpu.core.count * tpu.matrix.rows * tpu.matrix.cols * 2 * tpu.clock_ghz;
+  EXPECT_NEAR(cells * tpu.matrix_rate(DType::bf16), 918e3, 1e3);
+  EXPECT_NEAR(cells * tpu.matrix_rate(DType::i8), 1836e3, 2e3);
+  EXPECT_EQ(tpu.hbm.bandwidth_gbps, 1640);
+  EXPECT_EQ(tpu.capacity_bytes(), int64_t{32} << 30);
+}
+
 TEST(Machine, StreamEfficiencyFollowsFromTheKeys) {
   Machine n1 = load_machine("n1");
   // A row of 2048 bytes takes a channel 27.3 ns.
@@ -86,7 +97,7 @@ TEST(Machine, StreamEfficiencyFollowsFromTheKeys) {
 }
 
 TEST(Machine, PresetsRoundTrip) {
-  ASSERT_EQ(preset_names(), (std::vector<std::string>{"n1-edge", "n1"}));
+  ASSERT_EQ(preset_names(), (std::vector<std::string>{"n1-edge", "n1", "tpu-v6e"}));
   for (const std::string& name : preset_names()) {
     const Machine machine = load_machine(name);
     EXPECT_EQ(parse_machine(to_toml(machine), name), machine);
@@ -109,7 +120,7 @@ TEST(Machine, FileByPath) {
   } catch (const MachineError& error) {
     EXPECT_EQ(error.what(), "machine '" + path +
                                 "': no preset of this name and no readable file; presets are "
-                                "n1-edge, n1");
+                                "n1-edge, n1, tpu-v6e");
   }
 }
 

@@ -1,6 +1,7 @@
 // The closed forms of the matrix engine against a simulated array and against published numbers.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 
 #include "sim/timing/durations.h"
@@ -9,11 +10,13 @@
 namespace npu::sim {
 namespace {
 
-Machine array(int rows, int cols, bool preload) {
+Machine array(int rows, int cols, bool preload, int load_rows = 1, int swap_cycles = 0) {
   Machine machine = load_machine("n1");
   machine.matrix.rows = rows;
   machine.matrix.cols = cols;
   machine.matrix.preload = preload;
+  machine.matrix.load_rows = load_rows;
+  machine.matrix.swap_cycles = swap_cycles;
   return machine;
 }
 
@@ -41,6 +44,11 @@ void expect_product(const Product& p, const ProductResult& result) {
   }
 }
 
+// While the array fills and drains a swap is not seen.
+int most_swap(int rows, int cols, int load_rows) {
+  return std::max(0, (rows + load_rows - 1) / load_rows + rows + cols - 3);
+}
+
 TEST(MatrixDuration, EqualsScaleSimOnItsOwn) {
   const Machine machine = array(128, 128, false);
   EXPECT_EQ(matrix_duration(machine, DType::bf16, 512, 512, 512).latency, 14303u);
@@ -49,16 +57,20 @@ TEST(MatrixDuration, EqualsScaleSimOnItsOwn) {
 
 TEST(MatrixDuration, EqualsTheSimulatedArrayToTheCycle) {
   Random random;
-  for (int round = 0; round < 120; ++round) {
+  for (int round = 0; round < 240; ++round) {
     const int rows = random.number(1, 16);
     const int cols = random.number(1, 16);
     const bool preload = round % 2 == 1;
+    const bool fast_load = round % 4 == 3;
+    const int load_rows = fast_load ? random.number(1, rows) : 1;
+    const int swap = fast_load ? random.number(0, most_swap(rows, cols, load_rows)) : 0;
     const Product p = random.product(40);
-    SCOPED_TRACE(testing::Message() << rows << "x" << cols << (preload ? " preload " : " ") << p.m
-                                    << "x" << p.k << "x" << p.n);
-    const ProductResult result = SystolicArray(rows, cols, preload).run({p})[0];
+    SCOPED_TRACE(testing::Message()
+                 << rows << "x" << cols << (preload ? " preload " : " ") << p.m << "x" << p.k << "x"
+                 << p.n << ", loads " << load_rows << " rows, swaps in " << swap);
+    const ProductResult result = SystolicArray(rows, cols, preload, load_rows, swap).run({p})[0];
     expect_product(p, result);
-    const Machine machine = array(rows, cols, preload);
+    const Machine machine = array(rows, cols, preload, load_rows, swap);
     EXPECT_EQ(matrix_duration(machine, DType::bf16, p.m, p.k, p.n).latency, result.last_output);
   }
 }
@@ -69,10 +81,13 @@ TEST(MatrixDuration, OccupancyIsWhatFollowersWait) {
   for (int round = 0; round < 60; ++round) {
     const int rows = random.number(1, 12);
     const int cols = random.number(1, 12);
+    const int load_rows = round % 2 == 1 ? random.number(1, rows) : 1;
+    const int swap = round % 2 == 1 ? random.number(0, most_swap(rows, cols, load_rows)) : 0;
     const std::vector<Product> products = {random.product(24), random.product(24),
                                            random.product(24)};
-    const std::vector<ProductResult> results = SystolicArray(rows, cols, true).run(products);
-    const Machine machine = array(rows, cols, true);
+    const std::vector<ProductResult> results =
+        SystolicArray(rows, cols, true, load_rows, swap).run(products);
+    const Machine machine = array(rows, cols, true, load_rows, swap);
     uint64_t start = 0;
     for (size_t i = 0; i < products.size(); ++i) {
       const Product& p = products[i];
@@ -93,6 +108,16 @@ TEST(MatrixDuration, RatesStretchTheStream) {
   // Weights take their R cycles however short the stream is.
   EXPECT_EQ(matrix_duration(machine, DType::i8, 8, 128, 256).occupancy, 256u);
   EXPECT_EQ(matrix_duration(machine, DType::bf16, 0, 128, 128).occupancy, 1u);
+}
+
+TEST(MatrixDuration, SwapsAndFastLoads) {
+  const Machine machine = array(256, 512, true, 16, 15);
+  EXPECT_EQ(matrix_duration(machine, DType::bf16, 512, 512, 512).occupancy, 2u * (512 + 15));
+  EXPECT_EQ(matrix_duration(machine, DType::bf16, 1, 512, 512).occupancy, 2u * 16);
+  // No result is told before the engine is free.
+  const Duration one = matrix_duration(array(2, 2, true, 1, 100), DType::bf16, 4, 2, 2);
+  EXPECT_EQ(one.occupancy, 104u);
+  EXPECT_EQ(one.latency, 104u);
 }
 
 TEST(MatrixDuration, CellsCountTheirPadding) {

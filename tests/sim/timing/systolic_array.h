@@ -21,13 +21,22 @@ struct ProductResult {
 // cycle after row r - 1, and move right; sums move down and leave at the bottom; weights enter at
 // the top, one row a cycle, and move down to the row that they are meant for.
 //
+// Where `load_rows` rows load in a cycle, the rows form as many groups, each with an entry for
+// weights of its own that begins when the group above is complete.
+//
 // Without preload a cell has one weight register: a tile's weights load when the last result of the
 // tile before has left. With preload it has a second one, which loads (column c a cycle after
 // column c - 1) from the cycle on in which the stream before starts; a stream's first activation
-// makes each cell on its way take the new weight over.
+// makes each cell on its way take the new weight over. The next stream starts `swap` cycles after
+// it at the earliest.
 class SystolicArray {
  public:
-  SystolicArray(int rows, int cols, bool preload) : rows_(rows), cols_(cols), preload_(preload) {}
+  SystolicArray(int rows, int cols, bool preload, int load_rows = 1, int swap = 0)
+      : rows_(rows),
+        cols_(cols),
+        preload_(preload),
+        group_((rows + load_rows - 1) / load_rows),
+        swap_(swap) {}
 
   std::vector<ProductResult> run(const std::vector<Product>& products) {
     std::vector<ProductResult> results;
@@ -42,14 +51,14 @@ class SystolicArray {
     std::vector<Cell> cells(size_t(rows_) * size_t(cols_));
     std::vector<Command> loads, streams;  // by cycle, as given to column 0 and row 0
     size_t next_load = 0, next_stream = 0, outputs = 0;
-    int loaded_rows = 0, streamed_rows = 0;
+    int loaded_rows = 0, streamed_rows = 0, idle = swap_;  // loaded: of each group
     bool streaming = false;
 
     while (next_stream < tiles.size() || streaming || outputs > 0) {
       const size_t cycle = loads.size();
       // What enters the array: the whole controller.
       Command load, stream;
-      if (!streaming && loaded_rows == rows_) {
+      if (!streaming && loaded_rows == group_ && idle >= swap_) {
         streaming = true;
         streamed_rows = loaded_rows = 0;
         ++next_load;
@@ -59,11 +68,14 @@ class SystolicArray {
         stream = {true, next_stream, streamed_rows++};
         if (streamed_rows == tiles[next_stream].m) {
           streaming = false;
+          idle = 0;
           ++next_stream;
         }
+      } else {
+        ++idle;
       }
-      if (next_load < tiles.size() && loaded_rows < rows_ && (preload_ || outputs == 0)) {
-        load = {true, next_load, rows_ - 1 - loaded_rows++};
+      if (next_load < tiles.size() && loaded_rows < group_ && (preload_ || outputs == 0)) {
+        load = {true, next_load, group_ - 1 - loaded_rows++};
       }
       loads.push_back(load);
       streams.push_back(stream);
@@ -74,17 +86,17 @@ class SystolicArray {
         for (int c = 0; c < cols_; ++c) {
           Cell& cell = next[at(r, c)];
           const int64_t held = cell.shadow;
-          if (r > 0) {
+          if (r % group_ > 0) {
             cell.moving = cells[at(r - 1, c)].moving;
             cell.moving_weight = cells[at(r - 1, c)].moving_weight;
           } else {
-            cell.moving = delayed(loads, cycle, preload_ ? c : 0);
+            cell.moving = delayed(loads, cycle, r + (preload_ ? c : 0));
             if (cell.moving.valid) {
               const Tile& tile = tiles[cell.moving.tile];
-              cell.moving_weight = weight(products[tile.product], tile, cell.moving.row, c);
+              cell.moving_weight = weight(products[tile.product], tile, r + cell.moving.row, c);
             }
           }
-          if (cell.moving.valid && cell.moving.row == r) {
+          if (cell.moving.valid && cell.moving.row == r % group_) {
             (preload_ ? cell.shadow : cell.weight) = cell.moving_weight;
           }
           if (c > 0) {
@@ -124,7 +136,7 @@ class SystolicArray {
   struct Command {
     bool valid = false;
     size_t tile = 0;
-    int row = 0;  // of the weights, or of the activations
+    int row = 0;  // of the weights in their group, or of the activations
   };
   struct Cell {
     Command moving;  // a weight on its way down
@@ -154,6 +166,8 @@ class SystolicArray {
   int rows_;
   int cols_;
   bool preload_;
+  int group_;  // rows that share an entry for weights
+  int swap_;
 };
 
 }  // namespace npu::sim

@@ -37,6 +37,18 @@ TEST(TimerByHand, IssueTakesOneCycleAnInstruction) {
   EXPECT_EQ(cycles("loop r0, 5\nendloop"), 7u);
 }
 
+TEST(TimerByHand, ALaunchStartsWhenItsCoresDo) {
+  Machine machine = tiny_machine();
+  machine.core.start_cycles = 1000;
+  EXPECT_EQ(cycles("", machine), 1001u);
+  EXPECT_EQ(cycles("d.load a, x[0], (64):(1)", machine), 1115u);
+  const Timing timing = time_of("d.load a, x[0], (64):(1)", machine);
+  for (int i = 0; i < kResourceCount; ++i) {
+    const auto at = static_cast<size_t>(i);
+    EXPECT_EQ(timing.busy[at] + timing.stall[at], 1115u) << name(static_cast<Resource>(i));
+  }
+}
+
 TEST(TimerByHand, LoadComputeStore) {
   // Issued in cycle 0, set up 1 to 11, 256 bytes until 15, latency until 115.
   EXPECT_EQ(cycles("d.load a, x[0], (64):(1)"), 115u);
