@@ -160,18 +160,18 @@ TEST(Machine, Messages) {
             "machine file 'x.toml': hbm.channels = 2.5: wants an integer, allowed are 1 to 1024");
   EXPECT_EQ(
       error_of(n1_with("channels ", "channels = \"x\"")),
-      "machine file 'x.toml': hbm.channels (line 37) is of type string: allowed are 1 to 1024");
+      "machine file 'x.toml': hbm.channels (line 40) is of type string: allowed are 1 to 1024");
   EXPECT_EQ(error_of(n1_with("preload ", "preload = 2")),
-            "machine file 'x.toml': matrix.preload (line 12) is of type integer: allowed are true "
+            "machine file 'x.toml': matrix.preload (line 13) is of type integer: allowed are true "
             "and false");
   EXPECT_EQ(error_of(n1_with("channels ", "channels = 4\nbanks = 3")),
-            "machine file 'x.toml': hbm.banks (line 38): unknown key; known are hbm.capacity_gib, "
+            "machine file 'x.toml': hbm.banks (line 41): unknown key; known are hbm.capacity_gib, "
             "hbm.channels, hbm.bandwidth_gbps, hbm.latency_ns, hbm.row_bytes, "
             "hbm.interleave_bytes, hbm.activate_ns, hbm.row_miss_ns, hbm.turnaround_ns, "
             "hbm.write_batch_bytes, hbm.refresh_fraction");
   EXPECT_EQ(error_of(n1_with("[noc]", "[nocs]")),
-            "machine file 'x.toml': nocs.bytes_per_cycle (line 32): unknown key; known are name, "
-            "clock_ghz and the sections core, dma, hbm, host, matrix, noc, vector");
+            "machine file 'x.toml': nocs.bytes_per_cycle (line 35): unknown key; known are name, "
+            "clock_ghz and the sections compiler, core, dma, hbm, host, matrix, noc, vector");
   EXPECT_EQ(
       error_of(n1_with("special_lanes", "special_lanes = 513")),
       "machine file 'x.toml': vector.special_lanes = 513: allowed are 1 to vector.lanes = 512");

@@ -1,0 +1,67 @@
+"""The preset tpu-v6e reproduces measured latencies as well as docs/calibration.md says."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BENCHMARKS = ROOT / "benchmarks"
+
+
+def load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+fit = load(BENCHMARKS / "calibrate" / "fit_tpu_v6e.py")
+
+
+def test_committed_preset_is_as_close_as_promised() -> None:
+    rows = fit.read_rows()
+    assert len(rows) == 24
+    errors = fit.errors(rows)
+    mean, median = fit.mean_and_median(errors)
+    assert mean <= 0.08
+    assert median <= 0.06
+    table = (ROOT / "docs" / "calibration.md").read_text(encoding="utf-8")
+    for row, error in zip(rows, errors, strict=True):
+        line = re.search(rf"\| {row.m} x {row.k} x {row.n} \|.*\|", table)
+        assert line and f"| {error:+.1%} |" in line[0], line
+
+
+def test_no_more_than_six_numbers_are_fitted() -> None:
+    preset = fit.PRESET.read_text(encoding="utf-8")
+    numbers = re.findall(r"^(\w+) = \S+ +# fitted", preset, re.MULTILINE)
+    assert numbers == [constant.key.split(".")[1] for constant in fit.CONSTANTS]
+    assert len(numbers) <= 6
+
+
+@pytest.mark.slow
+def test_fit_finds_the_committed_constants_and_holds_without_each_row() -> None:
+    rows = fit.read_rows()
+    search = fit.Fit(rows)
+    point = search.best()
+    preset = fit.PRESET.read_text(encoding="utf-8")
+    for constant, steps in zip(fit.CONSTANTS, point, strict=True):
+        name = constant.key.split(".")[1]
+        assert re.search(rf"^{name} = {re.escape(constant.text(steps))} ", preset, re.MULTILINE)
+    left_out = [search.errors(search.best(i))[i] for i in range(len(rows))]
+    mean, median = fit.mean_and_median(left_out)
+    assert mean <= 0.09
+    assert median <= 0.07
+
+
+def test_accuracy_is_plotted(tmp_path: Path) -> None:
+    plot = load(BENCHMARKS / "accuracy_plot.py")
+    plot.write(tmp_path / "accuracy.svg")
+    assert "tpu-v6e: mean" in (tmp_path / "accuracy.svg").read_text(encoding="utf-8")
