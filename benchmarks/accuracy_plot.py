@@ -34,7 +34,7 @@ def write(path: Path) -> None:
     figure, (times, deviations) = pyplot.subplots(
         2, 1, sharex=True, figsize=(7, 8), height_ratios=(3, 2), layout="constrained"
     )
-    times.plot(measured, measured, color="gray", linewidth=1)
+    times.plot(sorted(measured), sorted(measured), color="gray", linewidth=1)
     for name, marker, simulated in (
         ("roofline of the published peaks", "x", [roofline_ns(row) for row in rows]),
         ("tpu-v6e", "o", simulated_ns(rows)),
