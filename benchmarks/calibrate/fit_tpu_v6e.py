@@ -85,12 +85,16 @@ def read_rows(path: Path = ROWS_FILE) -> list[Row]:
 def simulated_ns(shapes: Sequence[Row], overrides: Sequence[str] = ()) -> list[float]:
     """What the preset, with keys overridden, says of each shape."""
     from npu_torch import _C
+    from npu_torch.estimate.kernels import gemm
 
-    bf16 = dict(_C.data_types())["bf16"]
-    return [
-        _C.time_gemm(row.m, row.k, row.n, bf16, "tpu-v6e", list(overrides))["device_ns"]
-        for row in shapes
-    ]
+    estimator = _C.Estimator("tpu-v6e", list(overrides))
+    times = []
+    for row in shapes:
+        ask = gemm(estimator, row.m, row.k, row.n, "bf16")
+        estimator.forget()
+        ask()
+        times.append(float(estimator.total()["device_ns"]))
+    return times
 
 
 def errors(shapes: Sequence[Row], overrides: Sequence[str] = ()) -> list[float]:
