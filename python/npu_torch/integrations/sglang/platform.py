@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from sglang.srt.environ import envs
 from sglang.srt.model_executor.cuda_graph_config import Backend, Phase, with_phase
 from sglang.srt.platforms.device_mixin import PlatformEnum
 from sglang.srt.platforms.interface import SRTPlatform
@@ -111,6 +112,9 @@ class NpuPlatform(SRTPlatform):
         """Register what SGLang looks up by name. Called in each worker."""
         from npu_torch.integrations.sglang import attention, grammar, layers
 
+        # The scheduler's stream must not overwrite tables that a running step still reads; SGLang
+        # takes care of that unasked on CUDA only.
+        envs.SGLANG_ENABLE_WAR_BARRIER.set(True)
         attention.register()
         grammar.register()
         layers.register()
