@@ -30,8 +30,8 @@ CPP_FILES = $(wildcard $(shell git ls-files '*.h' '*.cpp' '*.c'))
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help setup packages build demo serve-vllm serve-sglang test-vllm test-sglang test test-all test-cpp test-python test-python-all \
-	test-sanitize lint format bench clean distclean
+.PHONY: help setup packages build demo serve-vllm serve-sglang test test-all test-cpp test-python \
+	test-python-all test-serving test-serving-smoke test-vllm test-sglang test-sanitize lint format bench clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -132,15 +132,17 @@ bench: build ## wall time beside the CPU's
 
 # Checks ------------------------------------------------------------------------------------------
 
-test: build ## lint, C++ suites and a sample of the Python suites
+test: build ## lint, C++ suites, a sample of the Python suites and of those of the serving engines
 	@$(MAKE) lint
 	@$(MAKE) test-cpp
 	@$(MAKE) test-python
+	@$(MAKE) test-serving-smoke
 
 test-all: build ## everything, the slow tests too
 	@$(MAKE) lint
 	@$(MAKE) test-cpp
 	@$(MAKE) test-python-all
+	@$(MAKE) test-serving
 
 test-cpp: build ## C++ suites: machine, SDK, C API conformance, backend
 	@ctest --test-dir $(BUILD) --output-on-failure -j$(JOBS)
@@ -151,11 +153,21 @@ test-python: build ## Python suites without those marked slow
 test-python-all: build
 	@$(PY) -m pytest tests/python $(PYTEST_FLAGS) -m "not serving"
 
+test-serving: ## vLLM and SGLang on the device; writes the table of docs/serving.md
+	@$(MAKE) test-vllm
+	@$(MAKE) test-sglang
+	@$(PY) tests/serving/feature_table.py
+
+test-serving-smoke: # both at once, on two cores
+	@$(MAKE) -j2 --output-sync=target test-vllm test-sglang SERVING=serving_smoke
+
+SERVING ?= serving
+
 test-vllm: build $(VLLM_VENV)/.package ## vLLM on the device
-	@$(VLLM_PY) -m pytest tests/serving/vllm -q -m serving
+	@$(VLLM_PY) -m pytest tests/serving/vllm -q -m $(SERVING)
 
 test-sglang: build $(SGLANG_VENV)/.package ## SGLang on the device
-	@$(SGLANG_PY) -m pytest tests/serving/sglang -q -m serving
+	@$(SGLANG_PY) -m pytest tests/serving/sglang -q -m $(SERVING)
 
 test-sanitize: packages ## C++ suites under the address and undefined-behaviour sanitizers
 	@test -f $(SANITIZE_BUILD)/build.ninja || cmake -S . -B $(SANITIZE_BUILD) -G Ninja \

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import gc
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
-import psutil
 import pytest
 import torch
 import transformers
 from families import DEMO, PROMPTS
 from vllm import SamplingParams
-from vllm_engine import compare, greedy, metric, running, tokens_of
+from vllm_engine import NGRAM, compare, greedy, metric, running, tokens_of
 
 
-@pytest.mark.parametrize("block_size", [32, 64])
+@pytest.mark.parametrize("block_size", [16, 32, 64])
 def test_block_sizes_and_preemption(reference, block_size):
     # Room for one request of full length and little more: eight grow until some must give way.
     with running(
@@ -28,28 +32,41 @@ def test_block_sizes_and_preemption(reference, block_size):
         compare(reference, outputs)
 
 
-def test_untouched_pages_cost_nothing(monkeypatch):
+LARGE = """
+import json, os, sys
+import psutil, torch, vllm
+from families import DEMO, PROMPTS
+if __name__ == "__main__":
     process = psutil.Process()
+    torch.zeros(1, device="npu")
     before = process.memory_info().rss
-    monkeypatch.setenv("NPU_HBM_LIMIT", "1G")
-    with running(dtype="bfloat16") as engine:
-        free, total = torch.npu.mem_get_info()
-        assert total == 1 << 30
-        pages = engine.llm_engine.vllm_config.cache_config.num_gpu_blocks
-        layer_bytes = 2 * 2 * 64 * 2 * 16  # keys and values, heads, head size, bfloat16, tokens
-        assert pages * 4 * layer_bytes > total // 2
-        greedy(engine, PROMPTS, 4)
-        assert process.memory_info().rss - before < 256 << 20
+    llm = vllm.LLM(model=DEMO, dtype="bfloat16", max_model_len=512, max_num_seqs=64)
+    llm.generate(PROMPTS, vllm.SamplingParams(temperature=0, max_tokens=4), use_tqdm=False)
+    pages = llm.llm_engine.vllm_config.cache_config.num_gpu_blocks
+    total = torch.npu.get_device_properties(0).total_memory
+    print(json.dumps([pages, total, process.memory_info().rss - before]))
+"""
+
+
+def test_untouched_pages_cost_nothing(tmp_path):
+    """The whole HBM of machine n1, which may exceed this host's memory, is offered as pages."""
+    program = tmp_path / "large.py"
+    program.write_text(LARGE)
+    environment = {**os.environ, "PYTHONPATH": str(Path(DEMO).parents[3] / "tests" / "serving")}
+    del environment["NPU_HBM_LIMIT"]
+    run = subprocess.run(
+        [sys.executable, program], env=environment, capture_output=True, text=True, timeout=240
+    )
+    assert run.returncode == 0, run.stderr[-4000:]
+    pages, total, used = json.loads(run.stdout.splitlines()[-1])
+    page_bytes = 4 * 2 * 2 * 64 * 2 * 16  # layers, keys and values, heads, head size, bytes, tokens
+    assert total == 64 << 30 and pages * page_bytes > total // 2
+    print(f"{pages * page_bytes / 2**30:.0f} GiB of pages, {used / 2**20:.0f} MiB of host memory")
+    assert used < 1 << 30
 
 
 def test_speculation(reference):
-    speculation = {
-        "method": "ngram",
-        "num_speculative_tokens": 3,
-        "prompt_lookup_max": 4,
-        "prompt_lookup_min": 2,
-    }
-    with running(speculative_config=speculation, disable_log_stats=False) as engine:
+    with running(speculative_config=NGRAM, disable_log_stats=False) as engine:
         greedy(engine, PROMPTS, 2)
         torch.npu.reset_fallback_stats()
         outputs = greedy(engine, PROMPTS, 32)
@@ -87,3 +104,27 @@ def test_out_of_memory_at_start(reference):
     torch.npu.empty_cache()
     with running() as engine:
         compare(reference, greedy(engine, PROMPTS[:2], 8))
+
+
+def test_a_model_length_beyond_the_cache_is_refused(reference):
+    """A request of full length would not fit: a clear error, and the next start works."""
+    with (
+        pytest.raises(ValueError, match="KV cache is needed"),
+        running(kv_cache_memory_bytes=1 << 20),
+    ):
+        pass
+    with running() as engine:
+        compare(reference, greedy(engine, PROMPTS[:2], 8))
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"tensor_parallel_size": 2}, "one device, not 2"),
+        ({"distributed_executor_backend": "mp"}, "engine's own process"),
+        ({"dtype": "float64"}, "float64"),
+    ],
+)
+def test_what_the_platform_does_not_do_is_refused(options, message):
+    with pytest.raises(ValueError, match=message), running(**options):
+        pass

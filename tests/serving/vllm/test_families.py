@@ -22,7 +22,7 @@ def checked(engine, model) -> None:
 
 @pytest.mark.serving_smoke
 @pytest.mark.parametrize("family", FAMILIES)
-def test_family(family, tmp_path):
+def test_family_and_prefix_caching(family, tmp_path):
     """Asynchronous scheduling, prompts in pieces beside requests that decode, cached prefixes."""
     model = random_model(family)
     options = {"max_num_batched_tokens": 64, "disable_log_stats": False}

@@ -13,6 +13,8 @@ from vllm.exceptions import VLLMValidationError
 from vllm.sampling_params import StructuredOutputsParams
 from vllm_engine import compare, greedy, metric, tokens_of
 
+pytestmark = pytest.mark.serving_smoke
+
 
 def test_greedy_equals_transformers_without_fallbacks(llm, reference):
     greedy(llm, PROMPTS, 2)

@@ -9,6 +9,7 @@ import torch
 from families import DEMO
 from greedy import compare_greedy
 from vllm import LLM, SamplingParams
+from vllm.distributed import cleanup_dist_env_and_memory
 
 NGRAM = {
     "method": "ngram",
@@ -28,7 +29,11 @@ def running(model: str = DEMO, **options):
         "max_num_seqs": 64,
         **options,
     }
-    llm = LLM(model=model, **options)
+    try:
+        llm = LLM(model=model, **options)
+    except Exception:
+        cleanup_dist_env_and_memory()
+        raise
     try:
         yield llm
     finally:
