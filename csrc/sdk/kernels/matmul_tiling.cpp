@@ -440,6 +440,10 @@ sim::Timing simulate_matmul(const sim::Machine& machine, const MatmulProblem& p,
 
 MatmulTiling search_matmul_tiling(const sim::Machine& machine, const MatmulProblem& problem) {
   const Model model(machine, problem);
+  if (machine.compiler.block_traffic > 0) {
+    return largest_matmul_blocks(machine, problem,
+                                 [&](const MatmulTiling& tiling) { return model.fits(tiling); });
+  }
   std::vector<Ranked> ranked =
       rank(model, machine, problem, 1, std::numeric_limits<double>::infinity());
   if (ranked.empty()) return {};
