@@ -7,6 +7,7 @@
 
 #include "csrc/sdk/kernels/library_programs.h"
 #include "csrc/sdk/kernels/matmul.h"
+#include "csrc/sdk/kernels/matmul_tiling.h"
 #include "csrc/sdk/runtime/status.h"
 #include "sim/isa/text.h"
 

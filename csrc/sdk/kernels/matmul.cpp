@@ -1,190 +1,16 @@
-// out = activation(alpha * (a @ b) + beta * bias): a program for each [m, n] tile of the output
-// walks k with rotating buffers and applies the epilogue on the accumulator.
+// Checks operands, finds the program and launches it.
 #include "npu/kernels/matmul.h"
 
-#include <algorithm>
-#include <numbers>
-#include <vector>
-
-#include "csrc/sdk/builder/builder.h"
-#include "csrc/sdk/kernels/formula.h"
+#include "csrc/sdk/kernels/arguments.h"
 #include "csrc/sdk/kernels/iteration.h"
 #include "csrc/sdk/kernels/matmul.h"
 #include "csrc/sdk/kernels/matmul_tiling.h"
+#include "csrc/sdk/kernels/tile_walk.h"
+#include "csrc/sdk/kernels/workspace.h"
 #include "csrc/sdk/runtime/kernel_cache.h"
 #include "csrc/sdk/runtime/status.h"
 
 namespace npu::kernels {
-namespace {
-
-using sdk::Builder;
-using sdk::Pointer;
-using sdk::Region;
-using sdk::Tile;
-using sdk::Value;
-
-DType accumulator_of(DType type) {
-  if (type == DType::f64) return DType::f64;
-  return sim::is_float(type) ? DType::f32 : DType::i64;
-}
-
-Expr activate(const Expr& x, Activation activation) {
-  constexpr double kSqrt2 = std::numbers::sqrt2;
-  switch (activation) {
-    case Activation::none:
-      return x;
-    case Activation::relu:
-      return max(x, 0);
-    case Activation::gelu:
-      return 0.5 * x * (1 + erf(x * (1 / kSqrt2)));
-    case Activation::gelu_tanh: {
-      constexpr double kBeta = kSqrt2 * std::numbers::inv_sqrtpi;
-      return 0.5 * x * (1 + tanh(kBeta * (x + 0.044715 * (square(x) * x))));
-    }
-    case Activation::silu:
-      return x * sigmoid(x);
-    case Activation::sigmoid:
-      return sigmoid(x);
-    case Activation::tanh:
-      return tanh(x);
-  }
-  return x;
-}
-
-}  // namespace
-
-bool MatmulForm::has_epilogue() const {
-  return scaled || bias != Bias::none || activation != Activation::none;
-}
-
-DType MatmulForm::accumulator() const { return accumulator_of(type); }
-
-Formula MatmulForm::epilogue() const {
-  const std::array<DType, 2> inputs = {accumulator(), bias_type};
-  Formula formula(accumulator(), std::span(inputs).first(bias == Bias::none ? 1 : 2), 0);
-  Expr x = formula.in(0);
-  if (scaled) x = formula.scalar(0) * x;
-  if (bias != Bias::none) x = x + (scaled ? formula.scalar(1) * formula.in(1) : formula.in(1));
-  formula.set_result(activate(x, activation), out_type);
-  return formula;
-}
-
-int MatmulForm::epilogue_bytes() const {
-  if (!has_epilogue()) return out_type == accumulator() ? 0 : sim::size_of(out_type);
-  int bytes = sim::size_of(out_type) + epilogue().temporaries() * sim::size_of(accumulator());
-  if (bias != Bias::none) bytes += sim::size_of(bias_type);
-  return bytes;
-}
-
-sdk::KernelKey MatmulForm::key(const MatmulTiling& tiling) const {
-  const int64_t types = static_cast<int64_t>(type) | static_cast<int64_t>(out_type) << 8 |
-                        static_cast<int64_t>(bias_type) << 16;
-  const int64_t forms = int64_t{transpose_a} | int64_t{transpose_b} << 1 | int64_t{scaled} << 2 |
-                        static_cast<int64_t>(bias) << 4 | static_cast<int64_t>(activation) << 8;
-  return {"gemm",
-          {types, forms, tiling.m << 32 | tiling.n, tiling.k, tiling.load_buffers,
-           tiling.accumulators}};
-}
-
-sim::Program build_matmul(const sim::Machine& machine, const MatmulForm& form,
-                          const MatmulTiling& tiling) {
-  Builder b("gemm", machine);
-  const Pointer out = b.pointer("out");
-  const Pointer lhs = b.pointer("a");
-  const Pointer rhs = b.pointer("b");
-  const bool has_bias = form.bias != MatmulForm::Bias::none;
-  const Pointer bias = has_bias ? b.pointer("bias") : Pointer{};
-  const Value m = b.integer("m");
-  const Value n = b.integer("n");
-  const Value k = b.integer("k");
-  const auto strides = [&](const std::string& name) {
-    return std::array<Value, 3>{b.integer(name + "_batch"), b.integer(name + "_row"),
-                                b.integer(name + "_col")};
-  };
-  const auto out_stride = strides("out");
-  const auto a_stride = strides("a");
-  const auto b_stride = strides("b");
-  const auto bias_stride = has_bias ? strides("bias") : std::array<Value, 3>{0, 0, 0};
-  std::vector<Value> scalars;
-  if (form.scaled) {
-    const bool reals = sim::is_float(form.accumulator());
-    for (const char* name : {"alpha", "beta"}) {
-      scalars.push_back(reals ? b.real(name) : b.integer(name));
-    }
-  }
-
-  const DType acc_type = form.accumulator();
-  const Tile a_tile = b.tile("a_tile", form.type, tiling.m * tiling.k, tiling.load_buffers);
-  const Tile b_tile = b.tile("b_tile", form.type, tiling.k * tiling.n, tiling.load_buffers);
-  const Tile acc = b.tile("acc", acc_type, tiling.m * tiling.n, tiling.accumulators);
-
-  // Neighbouring programs share the columns of b.
-  const Value row_tiles = b.ceil_div(m, tiling.m);
-  const Value col_tiles = b.ceil_div(n, tiling.n);
-  const Value row = (b.pid() % row_tiles) * tiling.m;
-  const Value outer = b.pid() / row_tiles;
-  const Value col = (outer % col_tiles) * tiling.n;
-  const Value batch = outer / col_tiles;
-  const Value rows = b.min(m - row, tiling.m);
-  const Value cols = b.min(n - col, tiling.n);
-  const Value a_start = batch * a_stride[0] + row * a_stride[1];
-  const Value b_start = batch * b_stride[0] + col * b_stride[2];
-
-  b.loop(b.ceil_div(k, tiling.k), [&](const Value& step) {
-    const Value start = step * tiling.k;
-    const Value depth = b.min(k - start, tiling.k);
-    const Value a_offset = a_start + start * a_stride[2];
-    const Value b_offset = b_start + start * b_stride[1];
-    const sdk::Dim a_rows{rows, a_stride[1]};
-    const sdk::Dim a_depth{depth, a_stride[2]};
-    const sdk::Dim b_depth{depth, b_stride[1]};
-    const sdk::Dim b_cols{cols, b_stride[2]};
-    b.load(a_tile, lhs, a_offset,
-           form.transpose_a ? Region({a_depth}, {a_rows}) : Region({a_rows}, {a_depth}));
-    b.load(b_tile, rhs, b_offset,
-           form.transpose_b ? Region({b_cols}, {b_depth}) : Region({b_depth}, {b_cols}));
-    const auto product = [&](bool zero) {
-      b.mma(acc, a_tile, b_tile,
-            {.zero = zero, .transpose_a = form.transpose_a, .transpose_b = form.transpose_b});
-    };
-    b.if_(step == 0, [&] { product(true); }, [&] { product(false); });
-  });
-  b.if_(k == 0, [&] { b.fill(acc, sim::is_float(acc_type) ? Value(0.0) : Value(0), rows, cols); });
-
-  const Value out_offset = batch * out_stride[0] + row * out_stride[1] + col * out_stride[2];
-  const Region out_region({{rows, out_stride[1]}}, {{cols, out_stride[2]}});
-  if (!form.has_epilogue() && form.out_type == acc_type) {
-    b.store(out, out_offset, out_region, acc);
-    return b.finish();
-  }
-  const Tile result = b.tile("result", form.out_type, tiling.m * tiling.n);
-  if (!form.has_epilogue()) {
-    b.vector(sdk::UnaryFn::copy, result, acc);
-  } else {
-    std::vector<sdk::Operand> operands = {acc};
-    if (has_bias) {
-      // Broadcast dimensions are loaded once and broadcast by the vector engine.
-      const bool by_row = form.bias != MatmulForm::Bias::row;
-      const bool by_col = form.bias != MatmulForm::Bias::column;
-      const Value bias_rows = by_row ? rows : Value(1);
-      const Value bias_cols = by_col ? cols : Value(1);
-      const int64_t capacity = (by_row ? tiling.m : 1) * (by_col ? tiling.n : 1);
-      const Tile bias_tile = b.tile("bias_tile", form.bias_type, capacity);
-      b.load(bias_tile, bias, batch * bias_stride[0] + row * bias_stride[1] + col * bias_stride[2],
-             Region({{bias_rows, bias_stride[1]}}, {{bias_cols, bias_stride[2]}}));
-      operands.emplace_back(bias_tile);
-    }
-    const Formula formula = form.epilogue();
-    std::vector<Tile> temporaries;
-    for (int i = 0; i < formula.temporaries(); ++i) {
-      temporaries.push_back(b.tile("tmp" + std::to_string(i), acc_type, tiling.m * tiling.n));
-    }
-    formula.emit(b, operands, scalars, temporaries, result);
-  }
-  b.store(out, out_offset, out_region, result);
-  return b.finish();
-}
-
 namespace {
 
 // Rank 3, whatever the rank was.
@@ -193,6 +19,7 @@ struct Matrix {
   std::array<int64_t, 3> size = {1, 1, 1};
   std::array<int64_t, 3> stride = {0, 0, 0};
 
+  Matrix() = default;
   explicit Matrix(const Tensor& tensor) : data(tensor.data) {
     for (int d = 0; d < tensor.rank; ++d) {
       const int to = d + 3 - tensor.rank;
@@ -240,6 +67,97 @@ npuStatus check(const Tensor& out, const Tensor& a, const Tensor& b, const Tenso
   return NPU_SUCCESS;
 }
 
+struct Operands {
+  const Matrix& out;
+  const Matrix& a;
+  const Matrix& b;
+  const Matrix& bias;
+  Scalar alpha;
+  Scalar beta;
+};
+
+void pass_strides(Arguments& args, const Matrix& matrix) {
+  for (const int64_t stride : matrix.stride) args.integer(stride);
+}
+
+void pass_scalars(Arguments& args, const MatmulForm& form, const Operands& operands) {
+  if (!form.scaled) return;
+  args.number(operands.alpha, form.accumulator());
+  args.number(operands.beta, form.accumulator());
+}
+
+// Up to the strides of the operands.
+Arguments product_arguments(const MatmulProblem& problem, const Operands& operands,
+                            const Matrix& out, bool has_bias) {
+  Arguments args;
+  args.pointer(out.data);
+  args.pointer(operands.a.data);
+  args.pointer(operands.b.data);
+  if (has_bias) args.pointer(operands.bias.data);
+  for (const int64_t extent : {problem.m, problem.n, problem.k}) args.integer(extent);
+  pass_strides(args, out);
+  pass_strides(args, operands.a);
+  pass_strides(args, operands.b);
+  return args;
+}
+
+npuStatus product_kernel(npuStream stream, const MatmulForm& form, const MatmulTiling& tiling,
+                         npuKernel* kernel) {
+  return sdk::cached_kernel(
+      stream, matmul_key(form, tiling),
+      [&](const sim::Machine& target) { return build_matmul(target, form, tiling); }, kernel);
+}
+
+npuStatus launch_whole(const MatmulProblem& problem, const MatmulTiling& tiling,
+                       const Operands& operands, npuStream stream) {
+  const MatmulForm& form = problem.form;
+  const bool has_bias = form.bias != MatmulForm::Bias::none;
+  npuKernel kernel = nullptr;
+  NPU_RETURN_IF_ERROR(product_kernel(stream, form, tiling, &kernel));
+  Arguments args = product_arguments(problem, operands, operands.out, has_bias);
+  if (has_bias) pass_strides(args, operands.bias);
+  pass_scalars(args, form, operands);
+  return launch(kernel, matmul_grid(problem, tiling), args, stream);
+}
+
+// Partial sums of the parts of k, then their sum.
+npuStatus launch_split(const MatmulProblem& problem, const MatmulTiling& tiling,
+                       const Operands& operands, const sim::Machine& machine, npuStream stream) {
+  const MatmulForm& form = problem.form;
+  const bool has_bias = form.bias != MatmulForm::Bias::none;
+  const int64_t outputs = problem.batch * problem.m * problem.n;
+  Workspace workspace(stream);
+  NPU_RETURN_IF_ERROR(
+      workspace.allocate(outputs * tiling.splits * sim::size_of(form.accumulator())));
+  Matrix partial;
+  partial.data = workspace.data();
+  partial.stride = {problem.m * problem.n, problem.n, 1};
+
+  npuKernel kernel = nullptr;
+  NPU_RETURN_IF_ERROR(product_kernel(stream, form, tiling, &kernel));
+  Arguments args = product_arguments(problem, operands, partial, false);
+  args.integer(matmul_split_length(machine, problem.k, tiling.splits));
+  args.integer(problem.batch);
+  NPU_RETURN_IF_ERROR(launch(kernel, matmul_grid(problem, tiling), args, stream));
+
+  NPU_RETURN_IF_ERROR(sdk::cached_kernel(
+      stream, matmul_combine_key(form),
+      [&](const sim::Machine& target) { return build_matmul_combine(target, form); }, &kernel));
+  const int64_t columns = matmul_combine_columns(machine, problem, tiling.splits);
+  Arguments second;
+  second.pointer(operands.out.data);
+  second.pointer(partial.data);
+  if (has_bias) second.pointer(operands.bias.data);
+  const int64_t rows = problem.batch * problem.m;
+  for (const int64_t value : {int64_t{tiling.splits}, rows, problem.m, problem.n, columns}) {
+    second.integer(value);
+  }
+  pass_strides(second, operands.out);
+  if (has_bias) pass_strides(second, operands.bias);
+  pass_scalars(second, form, operands);
+  return launch(kernel, rows * ceil_div(problem.n, columns), second, stream);
+}
+
 }  // namespace
 
 npuStatus matmul(const Tensor& out, const Tensor& a, const Tensor& b,
@@ -276,50 +194,11 @@ npuStatus matmul(const Tensor& out, const Tensor& a, const Tensor& b,
                                       : MatmulForm::Bias::full;
   }
 
-  MatmulProblem problem = form.problem(o.size[0], o.size[1], o.size[2], l.size[2]);
+  const MatmulProblem problem = form.problem(o.size[0], o.size[1], o.size[2], l.size[2]);
   const MatmulTiling tiling = choose_matmul_tiling(*machine, problem);
-  npuKernel kernel = nullptr;
-  NPU_RETURN_IF_ERROR(sdk::cached_kernel(
-      stream, form.key(tiling),
-      [&](const sim::Machine& target) { return build_matmul(target, form, tiling); }, &kernel));
-
-  std::array<npuArg, 24> args;
-  int count = 0;
-  const auto push = [&](npuArg value) { args[count++] = value; };
-  push(sdk::arg(o.data));
-  push(sdk::arg(l.data));
-  push(sdk::arg(r.data));
-  if (has_bias) push(sdk::arg(bias.data));
-  for (const int64_t extent : {o.size[1], o.size[2], l.size[2]}) push(sdk::arg(extent));
-  for (const Matrix* matrix : {&o, &l, &r, &bias}) {
-    if (matrix == &bias && !has_bias) continue;
-    for (const int64_t stride : matrix->stride) push(sdk::arg(stride));
-  }
-  if (form.scaled) {
-    for (const Scalar& scalar : {epilogue.alpha, epilogue.beta}) {
-      push(sim::is_float(form.accumulator()) ? sdk::arg(scalar.real) : sdk::arg(scalar.integer));
-    }
-  }
-  return npuLaunchKernel(kernel, matmul_grid(problem, tiling), args.data(), count, stream);
-}
-
-MatmulProblem MatmulForm::problem(int64_t batch, int64_t m, int64_t n, int64_t k) const {
-  MatmulProblem problem;
-  problem.batch = batch;
-  problem.m = m;
-  problem.n = n;
-  problem.k = k;
-  problem.type = type;
-  problem.element_bytes = sim::size_of(type);
-  problem.accumulator_bytes = sim::size_of(accumulator());
-  problem.out_bytes = sim::size_of(out_type);
-  problem.epilogue_bytes = epilogue_bytes();
-  return problem;
-}
-
-int64_t matmul_grid(const MatmulProblem& problem, const MatmulTiling& tiling) {
-  const auto tiles = [](int64_t extent, int64_t tile) { return (extent + tile - 1) / tile; };
-  return problem.batch * tiles(problem.m, tiling.m) * tiles(problem.n, tiling.n);
+  const Operands operands{o, l, r, bias, epilogue.alpha, epilogue.beta};
+  return tiling.splits > 1 ? launch_split(problem, tiling, operands, *machine, stream)
+                           : launch_whole(problem, tiling, operands, stream);
 }
 
 }  // namespace npu::kernels

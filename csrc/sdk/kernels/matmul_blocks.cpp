@@ -32,16 +32,17 @@ MatmulTiling largest_matmul_blocks(const sim::Machine& machine, const MatmulProb
   const int64_t depth = std::max<int64_t>(p.k, 1);
   const auto cells = static_cast<double>(int64_t{machine.matrix.rows} * machine.matrix.cols);
   const double arithmetic = static_cast<double>(p.m * p.n) * static_cast<double>(depth) /
-                            (cells * machine.matrix_rate(p.type));
+                            (cells * machine.matrix_rate(p.form.type));
   // Cycles of the memory where operands are read this often.
   const auto moving = [&](int64_t a_times, int64_t b_times) {
     const auto loaded = static_cast<double>(depth * (p.m * a_times + p.n * b_times));
     const auto stored = static_cast<double>(p.m * p.n);
-    return (loaded * p.element_bytes + stored * p.out_bytes) / machine.hbm_bytes_per_cycle();
+    return (loaded * sim::size_of(p.form.type) + stored * sim::size_of(p.form.out_type)) /
+           machine.hbm_bytes_per_cycle();
   };
   const double most_moving = machine.compiler.block_traffic * std::max(arithmetic, moving(1, 1));
 
-  MatmulTiling best{kSmallestSide, kSmallestSide, kSmallestSide, 2, 1};
+  MatmulTiling best{kSmallestSide, kSmallestSide, kSmallestSide, kSmallestSide};
   // By traffic beyond the limit, splits of k, steps, traffic.
   constexpr double kMost = std::numeric_limits<double>::infinity();
   std::tuple<double, int64_t, int64_t, double> least(kMost, 0, 0, 0);
@@ -55,7 +56,7 @@ MatmulTiling largest_matmul_blocks(const sim::Machine& machine, const MatmulProb
         const double traffic = moving(col_tiles, row_tiles);
         const std::tuple cost(std::max(traffic - most_moving, 0.0), splits, steps, traffic);
         if (!(cost < least)) continue;
-        const MatmulTiling tiling{m, n, k, steps == 1 ? 1 : 2, 1};
+        const MatmulTiling tiling{m, n, k, n, steps == 1 ? 1 : 2};
         if (!fits(tiling)) continue;
         least = cost;
         best = tiling;

@@ -4,7 +4,7 @@
 
 #include <functional>
 
-#include "csrc/sdk/kernels/matmul_tiling.h"
+#include "csrc/sdk/kernels/matmul.h"
 
 namespace npu::kernels {
 

@@ -1,35 +1,27 @@
-// Which tiles a matrix product runs in: a search over a cost model of the machine.
+// Which tiles a matrix product runs in: a cost model ranks them, the timer decides among the best.
 #pragma once
 
-#include <cstdint>
+#include <vector>
 
-#include "sim/arch/machine.h"
+#include "csrc/sdk/kernels/matmul.h"
+#include "sim/timing/timer.h"
 
 namespace npu::kernels {
 
-// What the choice depends on.
-struct MatmulProblem {
-  int64_t batch = 1;
-  int64_t m = 0;
-  int64_t n = 0;
-  int64_t k = 0;
-  sim::DType type = sim::DType::f32;  // of a and b
-  int element_bytes = 4;              // of a and b
-  int accumulator_bytes = 4;
-  int out_bytes = 4;       // of an element in HBM
-  int epilogue_bytes = 0;  // scratchpad an output element needs beside its accumulator
-  bool operator==(const MatmulProblem&) const = default;
-};
-
-struct MatmulTiling {
-  int64_t m = 0;
-  int64_t n = 0;
-  int64_t k = 0;
-  int load_buffers = 2;
-  int accumulators = 1;
-};
-
-// Remembered for each machine and problem.
+// The same for the same machine and problem, whatever was asked before: remembered in this process
+// and in the tuning cache (csrc/sdk/runtime/tuning_cache.h), which only save the search.
 MatmulTiling choose_matmul_tiling(const sim::Machine& machine, const MatmulProblem& problem);
+
+// The search itself.
+MatmulTiling search_matmul_tiling(const sim::Machine& machine, const MatmulProblem& problem);
+
+// Whether programs of the tiling fit the machine's scratchpad.
+bool matmul_fits(const sim::Machine& machine, const MatmulForm& form, const MatmulTiling& tiling);
+
+// Time on the device where operands are contiguous: cycles by the cost model, all by the timer.
+double estimate_matmul(const sim::Machine& machine, const MatmulProblem& problem,
+                       const MatmulTiling& tiling);
+sim::Timing simulate_matmul(const sim::Machine& machine, const MatmulProblem& problem,
+                            const MatmulTiling& tiling);
 
 }  // namespace npu::kernels

@@ -104,6 +104,16 @@ bool either(const Variable& variable, std::string_view yes, std::string_view no)
   return false;
 }
 
+// NPU_CACHE_DIR, else a folder in the user's cache directory by the XDG specification, else none.
+std::string cache_directory(const std::function<const char*(const char*)>& lookup) {
+  if (const char* given = lookup("NPU_CACHE_DIR")) return given;
+  const char* cache = lookup("XDG_CACHE_HOME");
+  if (cache != nullptr && cache[0] == '/') return fmt::format("{}/npu_torch", cache);
+  const char* home = lookup("HOME");
+  if (home != nullptr && home[0] == '/') return fmt::format("{}/.cache/npu_torch", home);
+  return "";
+}
+
 }  // namespace
 
 Environment parse_environment(const std::function<const char*(const char*)>& lookup) {
@@ -138,8 +148,8 @@ Environment parse_environment(const std::function<const char*(const char*)>& loo
         !std::filesystem::is_directory(v->value, error)) {
       v->reject("a folder, which need not exist yet");
     }
-    environment.cache_dir = v->value;
   }
+  environment.cache_dir = cache_directory(lookup);
   return environment;
 }
 

@@ -17,7 +17,7 @@ struct Environment {
   uint8_t disabled_engines = 0;       // NPU_DISABLE: a bit for each sim::Engine
   bool timing = true;                 // NPU_TIMING
   bool launch_blocking = false;       // NPU_LAUNCH_BLOCKING
-  std::string cache_dir;              // NPU_CACHE_DIR, empty: none
+  std::string cache_dir;              // NPU_CACHE_DIR, default: the user's; empty: none
 };
 
 inline constexpr int kMaxDevices = 64;

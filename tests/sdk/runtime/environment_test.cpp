@@ -60,6 +60,11 @@ TEST(Environment, RightValues) {
   EXPECT_TRUE(parse({{"NPU_LAUNCH_BLOCKING", "1"}}).launch_blocking);
   EXPECT_EQ(parse({{"NPU_CACHE_DIR", "/tmp"}}).cache_dir, "/tmp");
   EXPECT_EQ(parse({{"NPU_CACHE_DIR", "/none/yet"}}).cache_dir, "/none/yet");
+  EXPECT_EQ(parse({{"HOME", "/home/a"}}).cache_dir, "/home/a/.cache/npu_torch");
+  EXPECT_EQ(parse({{"HOME", "/home/a"}, {"XDG_CACHE_HOME", "/c"}}).cache_dir, "/c/npu_torch");
+  EXPECT_EQ(parse({{"HOME", "/home/a"}, {"XDG_CACHE_HOME", "not/absolute"}}).cache_dir,
+            "/home/a/.cache/npu_torch");
+  EXPECT_EQ(parse({{"HOME", "/home/a"}, {"NPU_CACHE_DIR", ""}}).cache_dir, "");
 }
 
 TEST(Environment, WrongValuesListTheRightOnes) {
