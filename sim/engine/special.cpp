@@ -52,4 +52,34 @@ double digamma(double x) {
   return result + std::log(x) - 0.5 / x - series;
 }
 
+const ErfTable& erf_table() {
+  static const ErfTable table = [] {
+    constexpr int kNodes = ErfTable::kDegree + 1;
+    ErfTable made;
+    for (int k = 0; k < ErfTable::kSegments; ++k) {
+      // Newton's interpolation at Chebyshev's nodes.
+      double node[kNodes];
+      double difference[kNodes];
+      for (int i = 0; i < kNodes; ++i) {
+        node[i] = std::cos((2 * i + 1) * std::numbers::pi / (2 * kNodes)) / 16;
+        const double x = std::abs(k / 8.0 + node[i]);
+        difference[i] = std::erf(x) / x;
+      }
+      for (int order = 1; order < kNodes; ++order) {
+        for (int i = kNodes - 1; i >= order; --i) {
+          difference[i] = (difference[i] - difference[i - 1]) / (node[i] - node[i - order]);
+        }
+      }
+      double power[kNodes] = {difference[kNodes - 1]};
+      for (int i = kNodes - 2; i >= 0; --i) {
+        for (int p = kNodes - 1; p > 0; --p) power[p] = power[p - 1] - node[i] * power[p];
+        power[0] = difference[i] - node[i] * power[0];
+      }
+      for (int p = 0; p < kNodes; ++p) made.coefficient[p][k] = static_cast<float>(power[p]);
+    }
+    return made;
+  }();
+  return table;
+}
+
 }  // namespace npu::sim

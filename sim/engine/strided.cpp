@@ -44,18 +44,6 @@ void copy_run(std::byte* dst, const std::byte* src, size_t) {
 
 constexpr size_t kStreamedRun = 4096;  // shorter ones are not worth it
 
-void stream_run(std::byte* dst, const std::byte* src, size_t bytes) {
-  constexpr size_t kLine = 64;
-  size_t done = (kLine - reinterpret_cast<uintptr_t>(dst) % kLine) % kLine;
-  std::memcpy(dst, src, done);
-  for (; done + kLine <= bytes; done += kLine) {
-    auto* to = reinterpret_cast<__m128i*>(dst + done);
-    const auto* from = reinterpret_cast<const __m128i*>(src + done);
-    for (int i = 0; i < 4; ++i) _mm_stream_si128(to + i, _mm_loadu_si128(from + i));
-  }
-  std::memcpy(dst + done, src + done, bytes - done);
-}
-
 // The run is contiguous on both sides: rows of `bytes`, with the sizes that small tiles have known
 // to the compiler.
 void copy_runs(const StridedShape& shape, int run, size_t bytes, std::byte* dst,
@@ -79,7 +67,7 @@ void copy_runs(const StridedShape& shape, int run, size_t bytes, std::byte* dst,
       copy = copy_run<32>;
       break;
     default:
-      if (stream && bytes >= kStreamedRun) copy = stream_run;
+      if (stream && bytes >= kStreamedRun) copy = stream_copy;
       break;
   }
   for_each_outer(shape, 1u << run, dst, src,
@@ -106,6 +94,18 @@ constexpr Line kLines[] = {copy_line<uint8_t>, copy_line<uint16_t>, copy_line<ui
                            copy_line<uint64_t>};
 
 }  // namespace
+
+void stream_copy(std::byte* dst, const std::byte* src, size_t bytes) {
+  constexpr size_t kLine = 64;
+  size_t done = (kLine - reinterpret_cast<uintptr_t>(dst) % kLine) % kLine;
+  std::memcpy(dst, src, done);
+  for (; done + kLine <= bytes; done += kLine) {
+    auto* to = reinterpret_cast<__m128i*>(dst + done);
+    const auto* from = reinterpret_cast<const __m128i*>(src + done);
+    for (int i = 0; i < 4; ++i) _mm_stream_si128(to + i, _mm_loadu_si128(from + i));
+  }
+  std::memcpy(dst + done, src + done, bytes - done);
+}
 
 bool normalize(StridedShape& shape) {
   StridedShape merged;

@@ -29,6 +29,9 @@ struct StridedShape {
 void copy_strided(const StridedShape& shape, int element_bytes, std::byte* dst,
                   const std::byte* src, bool stream = false);
 
+// A copy that goes past the host's caches; other threads see it after a store fence.
+void stream_copy(std::byte* dst, const std::byte* src, size_t bytes);
+
 // Drops dimensions of size 1 and merges those that both sides step through as one.
 // Returns false if there is nothing to do because a size is 0.
 bool normalize(StridedShape& shape);

@@ -9,7 +9,6 @@
 #include <new>
 
 #include "sim/engine/dma.h"
-#include "sim/engine/elementwise.h"
 #include "sim/engine/matrix.h"
 #include "sim/engine/random.h"
 #include "sim/engine/rearrange.h"
@@ -60,6 +59,68 @@ std::byte* CoreMemory::scratchpad() {
 
 void CoreMemory::Unmap::operator()(std::byte* data) const { munmap(data, bytes); }
 
+bool PendingChain::takes(const Step& step) const {
+  if (count_ == 0) return true;
+  if (count_ == kLongestChain || step.dst_shape != shape_ || pinned_[step.dst]) return false;
+  // A broadcast source that is overwritten is copied to scratch space that only one step may use.
+  for (size_t i = 0; i < step.src.size(); ++i) {
+    if (step.src[i] == step.dst && step.src_shape[i] != step.dst_shape) return false;
+  }
+  return true;
+}
+
+void PendingChain::append(const Step& step, const std::array<VectorOperand, 3>& operands,
+                          const std::vector<Tile>& tiles) {
+  for (int i = 0; i < 3; ++i) {
+    if (!operands[i].is_tile) continue;
+    const BufferId source = step.src[i];
+    if (operands[i].link >= 0) {
+      dead_[operands[i].link] |= last_read(step, i);
+    } else if (step.src_shape[i] != step.dst_shape) {
+      pinned_[source] = any_pinned_ = true;
+    }
+  }
+  if (maker_[step.dst] >= 0) dead_[maker_[step.dst]] = true;
+  links_[count_] = {step.inst->op, step.inst->fn, operands, tiles[step.dst], false};
+  made_[count_] = step.dst;
+  dead_[count_] = false;
+  maker_[step.dst] = static_cast<int8_t>(count_++);
+  shape_ = step.dst_shape;
+}
+
+bool PendingChain::bind(const Step& store, const Tile& memory, bool stream) {
+  if (!last_read(store, 0)) return false;
+  const int link = maker_[store.src[0]];
+  Tile& dst = links_[link].dst;
+  Tile bound = memory;
+  if (bound.rows != dst.rows || bound.cols != dst.cols) {
+    if (!bound.packed()) return false;
+    bound.rows = dst.rows;
+    bound.cols = bound.ld = dst.cols;
+  }
+  dst = bound;
+  dead_[link] = false;
+  links_[link].stream = stream;
+  flush();
+  return true;
+}
+
+void PendingChain::flush() {
+  if (count_ == 0) return;
+  for (int i = 0; i < count_; ++i) {
+    if (dead_[i]) links_[i].dst.data = nullptr;
+  }
+  elementwise_chain(*engines_, {links_.data(), static_cast<size_t>(count_)});
+  drop();
+}
+
+void PendingChain::drop() {
+  for (int i = 0; i < count_; ++i) maker_[made_[i]] = -1;
+  if (any_pinned_) std::fill(pinned_.begin(), pinned_.end(), 0);
+  any_pinned_ = false;
+  count_ = 0;
+}
+
 Core::Core(const Prepared& prepared, const std::vector<uint8_t>& aliasable,
            const std::vector<uint8_t>& streamed, CoreMemory& memory)
     : prepared_(&prepared),
@@ -69,7 +130,8 @@ Core::Core(const Prepared& prepared, const std::vector<uint8_t>& aliasable,
       engines_(&memory.engines()),
       scratchpad_(memory.scratchpad()),
       cursor_(prepared),
-      tiles_(static_cast<size_t>(prepared.buffer_count())) {
+      tiles_(static_cast<size_t>(prepared.buffer_count())),
+      chain_(prepared, memory.engines()) {
   for (size_t id = 0; id < tiles_.size(); ++id) {
     tiles_[id].dtype = prepared.buffer(static_cast<BufferId>(id)).dtype;
   }
@@ -77,6 +139,7 @@ Core::Core(const Prepared& prepared, const std::vector<uint8_t>& aliasable,
 
 void Core::run(int64_t pid, int core) {
   cursor_.start(pid, core);
+  chain_.drop();  // of a program that failed
   while (const Step* step = cursor_.next()) {
     count(prepared_->machine(), *step, counters_);
     try {
@@ -85,6 +148,7 @@ void Core::run(int64_t pid, int core) {
       cursor_.fail(error.kind(), error.what());  // engines do not know where they are
     }
   }
+  chain_.flush();
   counters_.scalar_instructions += cursor_.trailing_scalars();
   if (streams_) _mm_sfence();
 }
@@ -121,11 +185,21 @@ void Core::execute(const Step& step) {
   switch (step.inst->op) {
     case Opcode::s_load:
       return;  // the cursor has done it
+    case Opcode::v_unary:
+      return execute_elementwise(step, 1);
+    case Opcode::v_binary:
+      return execute_elementwise(step, 2);
+    case Opcode::v_ternary:
+      return execute_elementwise(step, 3);
+    case Opcode::d_store:
+      return execute_store(step);
+    default:
+      break;
+  }
+  chain_.flush();
+  switch (step.inst->op) {
     case Opcode::d_load:
       return execute_load(step);
-    case Opcode::d_store:
-      return store(*engines_, transfer_of(*prepared_, step), tile(step.src[0]),
-                   (step.inst->flags & flags::kAdd) != 0, (*streamed_)[step.inst->buffer] != 0);
     case Opcode::d_gather: {
       const Tile index = stable(step.src[0], step.dst, Scratch::kStable0);
       return gather(*engines_, indexed_transfer_of(*prepared_, step),
@@ -138,12 +212,6 @@ void Core::execute(const Step& step) {
       return fill_memory(*engines_, transfer_of(*prepared_, step), step.inst->dtype, step.fill);
     case Opcode::m_mma:
       return execute_matrix(step);
-    case Opcode::v_unary:
-      return execute_elementwise(step, 1);
-    case Opcode::v_binary:
-      return execute_elementwise(step, 2);
-    case Opcode::v_ternary:
-      return execute_elementwise(step, 3);
     default:
       return execute_vector(step);
   }
@@ -173,10 +241,24 @@ void Core::execute_matrix(const Step& step) {
            dst, tile(step.src[0]), tile(step.src[1]));
 }
 
+void Core::execute_store(const Step& step) {
+  const Transfer transfer = transfer_of(*prepared_, step);
+  const bool add = (step.inst->flags & flags::kAdd) != 0;
+  const bool stream = (*streamed_)[step.inst->buffer] != 0;
+  const BufferId source = step.src[0];
+  if (!add && chain_.maker(source) >= 0) {
+    const auto memory = alias(transfer, tile(source).dtype);
+    if (memory && chain_.bind(step, *memory, stream)) return;
+  }
+  chain_.flush();
+  store(*engines_, transfer, tile(source), add, stream);
+}
+
 void Core::execute_elementwise(const Step& step, int operands) {
   const Instruction& inst = *step.inst;
   std::array<VectorOperand, 3> given;
   bool reals = false;
+  if (!chain_.takes(step)) chain_.flush();
   for (int i = 0; i < operands; ++i) {
     VectorOperand& operand = given[i];
     if (inst.src[i] == kNoTile) {
@@ -185,6 +267,7 @@ void Core::execute_elementwise(const Step& step, int operands) {
       continue;
     }
     operand.is_tile = true;
+    operand.link = static_cast<int8_t>(chain_.maker(step.src[i]));
     operand.tile = tiles_[step.src[i]];
     // In place only where each element is read before it is written.
     if (step.src[i] == step.dst && step.src_shape[i] != step.dst_shape) {
@@ -196,7 +279,11 @@ void Core::execute_elementwise(const Step& step, int operands) {
     reals = takes_reals(prepared_->program(), inst);
     for (VectorOperand& operand : given) operand.real = reals;
   }
-  elementwise(*engines_, inst.op, inst.fn, define(step.dst, step.dst_shape), given);
+  if (step.dst_shape.elements() > 0) {
+    check_elementwise(*engines_, inst.op, inst.fn, tiles_[step.dst], given);
+  }
+  define(step.dst, step.dst_shape);
+  chain_.append(step, given, tiles_);
 }
 
 void Core::execute_vector(const Step& step) {

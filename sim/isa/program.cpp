@@ -11,6 +11,7 @@
 
 #include "sim/error.h"
 #include "sim/isa/form.h"
+#include "sim/isa/liveness.h"
 #include "sim/isa/verify.h"
 
 namespace npu::sim {
@@ -59,6 +60,7 @@ class Finalizer {
       pc_ = nest_.back().start;
       fail(nest_.back().is_loop ? "loop without endloop" : "if without endif");
     }
+    program_.last_reads = last_reads_of(program_);
   }
 
  private:

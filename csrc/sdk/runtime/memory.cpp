@@ -1,8 +1,6 @@
 #include "csrc/sdk/runtime/memory.h"
 
-#include <fcntl.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -16,14 +14,14 @@
 namespace npu::sdk {
 namespace {
 
-constexpr int64_t kPage = 4096;
+// Memory comes from the host and goes back to it in its huge pages: with small ones, large tensors
+// would take half the time again in address translation.
+constexpr int64_t kPage = int64_t{1} << 21;
 
 // How far addresses reach.
 constexpr int64_t address_span(int64_t capacity) {
   return std::max(4 * capacity, int64_t{1} << 30) / kPage * kPage;
 }
-// Freed ranges of at least this size go back to the host. Smaller ones stay warm.
-constexpr int64_t kPunchBytes = int64_t{1} << 20;
 
 // Lookups of allocations that a thread made before. An entry holds while nothing was released.
 struct CachedRegion {
@@ -50,25 +48,24 @@ DeviceMemory::DeviceMemory(int device, int64_t capacity, int64_t row)
                        fmt::format("device {}: {} for {} bytes of memory failed: {}", device, step,
                                    capacity, std::strerror(errno)));
   };
-  file_ = memfd_create("npu-hbm", MFD_CLOEXEC);
-  if (file_ < 0) throw refuse("memfd_create");
-  if (ftruncate(file_, span_) != 0) throw refuse("ftruncate");
-  const auto map = [&](int protection) {
-    void* mapping = mmap(nullptr, span_, protection, MAP_SHARED | MAP_NORESERVE, file_, 0);
+  const auto map = [&](int64_t bytes, int protection) {
+    void* mapping =
+        mmap(nullptr, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (mapping == MAP_FAILED) throw refuse("mmap");
-    madvise(mapping, span_, MADV_DONTDUMP);
+    madvise(mapping, bytes, MADV_DONTDUMP);
     return static_cast<std::byte*>(mapping);
   };
-  base_ = map(PROT_NONE);
-  machine_ = map(PROT_READ | PROT_WRITE);
+  base_ = map(span_, PROT_NONE);
+  mapping_ = map(span_ + kPage, PROT_READ | PROT_WRITE);
+  machine_ = mapping_ + -reinterpret_cast<uintptr_t>(mapping_) % kPage;
   madvise(machine_, span_, MADV_HUGEPAGE);  // an advice only: hosts may not have such pages
+  madvise(machine_, span_, MADV_DONTFORK);  // children cannot use the device
 }
 
 DeviceMemory::~DeviceMemory() {
   release_generation.fetch_add(1, std::memory_order_acq_rel);
   if (base_ != nullptr) munmap(base_, span_);
-  if (machine_ != nullptr) munmap(machine_, span_);
-  if (file_ >= 0) close(file_);
+  if (mapping_ != nullptr) munmap(mapping_, span_ + kPage);
 }
 
 std::optional<DeviceMemory::Region> DeviceMemory::allocate(size_t bytes) {
@@ -86,9 +83,7 @@ bool DeviceMemory::release(const void* pointer) {
   const auto allocation = space_.release(offset(pointer));
   if (!allocation) return false;
   release_generation.fetch_add(1, std::memory_order_acq_rel);
-  if (allocation->reserved >= kPunchBytes) {
-    punch(allocation->offset, allocation->offset + allocation->reserved);
-  }
+  punch(allocation->offset, allocation->offset + allocation->reserved);
   return true;
 }
 
@@ -166,7 +161,7 @@ void DeviceMemory::punch(int64_t begin, int64_t end) {
   begin = (begin + kPage - 1) / kPage * kPage;
   end = end / kPage * kPage;
   if (begin >= end) return;
-  if (fallocate(file_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, begin, end - begin) != 0) {
+  if (madvise(machine_ + begin, end - begin, MADV_DONTNEED) != 0) {
     throw StatusError(NPU_ERROR_OUT_OF_MEMORY,
                       fmt::format("device {}: giving {} bytes back to the host failed: {}", device_,
                                   end - begin, std::strerror(errno)));

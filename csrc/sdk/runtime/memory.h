@@ -1,5 +1,5 @@
-// A device's memory: a sparse memory file, mapped once as the device's addresses, which the host
-// may not touch, and once for the machine.
+// A device's memory: the device's addresses, which the host may not touch, and the machine's
+// mapping of them, which takes host memory as it is written.
 #pragma once
 
 #include <atomic>
@@ -35,7 +35,7 @@ class DeviceMemory {
   };
 
   std::optional<Region> allocate(size_t bytes);
-  // False unless an allocation starts there. Gives large ranges back to the host.
+  // False unless an allocation starts there. Gives whole pages back to the host.
   bool release(const void* pointer);
   void reset();
 
@@ -77,9 +77,9 @@ class DeviceMemory {
 
   int device_;
   int64_t span_;
-  int file_ = -1;
   std::byte* base_ = nullptr;
-  std::byte* machine_ = nullptr;
+  std::byte* mapping_ = nullptr;
+  std::byte* machine_ = nullptr;  // the first whole page of the mapping
   mutable std::mutex mutex_;
   AddressSpace space_;
   std::unique_ptr<sim::KnownBytes> known_;

@@ -116,7 +116,7 @@ std::vector<UnaryCase<T>> unary_cases() {
       {UnaryFn::asinh, [](W x) { return std::asinh(x); }, 1.1, T(-1e15), T(1e15)},
       {UnaryFn::acosh, [](W x) { return std::acosh(x); }, 1.1, -2, T(1e15)},
       {UnaryFn::atanh, [](W x) { return std::atanh(x); }, 1.1},
-      {UnaryFn::erf, [](W x) { return std::erf(x); }, 1.1},
+      {UnaryFn::erf, [](W x) { return std::erf(x); }, std::is_same_v<T, float> ? 2.5 : 1.1},
       {UnaryFn::erfc, [](W x) { return std::erfc(x); }, 1.6, -30,
        std::is_same_v<T, float> ? T(9) : T(25)},
       {UnaryFn::sigmoid, [](W x) { return 1 / (1 + std::exp(-x)); }, 2.6, -80, 1000},

@@ -1,0 +1,218 @@
+// Element-wise instructions are computed together and write what is stored straight to memory:
+// nobody may notice.
+#include "sim/exec/core.h"
+
+#include <gtest/gtest.h>
+
+#include <numeric>
+#include <vector>
+
+#include "tests/sim/exec/run_program.h"
+
+namespace npu::sim {
+namespace {
+
+std::vector<float> counting(size_t count) {
+  std::vector<float> values(count);
+  std::iota(values.begin(), values.end(), 1.0f);
+  return values;
+}
+
+TEST(Core, ATileMayBeStoredTwice) {
+  constexpr std::string_view text = R"(
+.kernel twice
+.arg x ptr
+.arg y ptr
+.tile t f32 3000
+d.load t, x[0], (3000):(1)
+v.mul t, t, 2.0
+d.store y[0], t, (3000):(1)
+d.store y[3000], t, (3000):(1)
+v.add t, t, 1.0
+d.store y[6000], t, (3000):(1)
+exit
+)";
+  std::vector<float> x = counting(3000);
+  std::vector<float> y(9000);
+  run_program(text, {pointer_to(x), pointer_to(y)});
+  for (size_t i = 0; i < x.size(); ++i) {
+    ASSERT_EQ(y[i], 2 * x[i]);
+    ASSERT_EQ(y[3000 + i], 2 * x[i]);
+    ASSERT_EQ(y[6000 + i], 2 * x[i] + 1);
+  }
+}
+
+TEST(Core, ALaterStoreWins) {
+  constexpr std::string_view text = R"(
+.kernel overlap
+.arg x ptr
+.arg y ptr
+.tile t f32 3000
+.tile u f32 3000
+d.load t, x[0], (3000):(1)
+v.mul u, t, 2.0
+v.neg t, t
+d.store y[0], u, (3000):(1)
+d.store y[100], t, (3000):(1)
+exit
+)";
+  std::vector<float> x = counting(3000);
+  std::vector<float> y(3100);
+  run_program(text, {pointer_to(x), pointer_to(y)});
+  for (size_t i = 0; i < y.size(); ++i) ASSERT_EQ(y[i], i < 100 ? 2 * x[i] : -x[i - 100]);
+}
+
+// The output overlaps the inputs, shifted: what was loaded before stays what it was.
+TEST(Core, StoresMayOverlapWhatWasLoaded) {
+  constexpr std::string_view text = R"(
+.kernel shift
+.arg x ptr
+.arg y ptr
+.tile t f32 3000
+.tile u f32 3000
+d.load t, x[0], (3000):(1)
+v.add u, t, 1.0
+v.mul u, u, t
+d.store y[1], u, (3000):(1)
+exit
+)";
+  const std::vector<float> before = counting(3001);
+  std::vector<float> x = before;
+  run_program(text, {pointer_to(x), pointer_to(x)});
+  EXPECT_EQ(x[0], 1);
+  for (size_t i = 0; i < 3000; ++i) ASSERT_EQ(x[i + 1], (before[i] + 1) * before[i]);
+}
+
+TEST(Core, LoadsSeeWhatWasStored) {
+  constexpr std::string_view text = R"(
+.kernel reread
+.arg x ptr
+.arg y ptr
+.tile t f32 64
+.tile u f32 64
+d.load t, x[0], (64):(1)
+v.add u, t, 1.0
+d.store y[0], u, (64):(1)
+s.load.f32 r0, y[5]
+d.load t, y[0], (64):(1)
+v.add u, t, r0
+d.store y[64], u, (64):(1)
+exit
+)";
+  std::vector<float> x = counting(64);
+  std::vector<float> y(128);
+  run_program(text, {pointer_to(x), pointer_to(y)});
+  for (size_t i = 0; i < x.size(); ++i) ASSERT_EQ(y[64 + i], x[i] + 1 + 7);
+}
+
+// Broadcast sources whose buffers later instructions overwrite.
+TEST(Core, BroadcastSourcesKeepTheirValues) {
+  constexpr std::string_view text = R"(
+.kernel pinned
+.arg x ptr
+.arg y ptr
+.tile t f32 6000
+.tile s f32 6000
+.tile u f32 6000
+d.load t, x[0], (60 | 100):(100 | 1)
+v.reduce.sum.rows s, t
+v.add u, t, s
+v.mul s, u, 2.0
+v.sub u, s, u
+d.store y[0], u, (60 | 100):(100 | 1)
+exit
+)";
+  std::vector<float> x(6000);
+  for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 7);
+  std::vector<float> y(6000);
+  run_program(text, {pointer_to(x), pointer_to(y)});
+  for (size_t c = 0; c < 100; ++c) {
+    float sum = 0;
+    for (size_t r = 0; r < 60; ++r) sum += x[r * 100 + c];
+    for (size_t r = 0; r < 60; ++r) ASSERT_EQ(y[r * 100 + c], x[r * 100 + c] + sum);
+  }
+}
+
+// A result is read after a loop, and in its next round.
+TEST(Core, ResultsLiveAcrossLoops) {
+  constexpr std::string_view text = R"(
+.kernel loops
+.arg x ptr
+.arg y ptr
+.tile t f32 2000
+.tile u f32 2000
+d.load t, x[0], (2000):(1)
+v.mul u, t, 0.0
+loop r0, 3
+  v.add u, u, t
+  s.mul r1, r0, 2000
+  d.store y[r1], u, (2000):(1)
+endloop
+d.store y[6000], u, (2000):(1)
+exit
+)";
+  std::vector<float> x = counting(2000);
+  std::vector<float> y(8000);
+  run_program(text, {pointer_to(x), pointer_to(y)});
+  for (size_t i = 0; i < x.size(); ++i) {
+    for (size_t round = 0; round < 3; ++round) {
+      ASSERT_EQ(y[round * 2000 + i], x[i] * static_cast<float>(round + 1));
+    }
+    ASSERT_EQ(y[6000 + i], 3 * x[i]);
+  }
+}
+
+// Strided, reversed and repeated destinations.
+TEST(Core, StoresOfEveryLayout) {
+  constexpr std::string_view text = R"(
+.kernel layouts
+.arg x ptr
+.arg y ptr
+.tile t f32 24
+.tile u f32 24
+.tile v bf16 24
+d.load t, x[0], (4 | 6):(6 | 1)
+v.add u, t, 1.0
+d.store y[0], u, (4 | 6):(10 | 1)
+v.add u, t, 2.0
+d.store y[63], u, (24):(-1)
+v.add u, t, 3.0
+d.store y[64], u, (6 | 4):(4 | 1)
+v.add u, t, 4.0
+d.store y[88], u, (24):(0)
+exit
+)";
+  std::vector<float> x = counting(24);
+  std::vector<float> y(89);
+  run_program(text, {pointer_to(x), pointer_to(y)});
+  for (size_t i = 0; i < 24; ++i) {
+    EXPECT_EQ(y[i / 6 * 10 + i % 6], x[i] + 1);
+    EXPECT_EQ(y[63 - i], x[i] + 2);
+    EXPECT_EQ(y[64 + i], x[i] + 3);
+  }
+  EXPECT_EQ(y[6], 0);
+  EXPECT_EQ(y[88], x[23] + 4);
+}
+
+TEST(Core, ErrorsNameTheirOwnInstruction) {
+  constexpr std::string_view text = R"(
+.kernel late
+.arg y ptr
+.tile t i64 8
+.tile u f32 8
+v.fill t, 1, (1, 8)
+v.add u, t, 1.0
+v.mul t, t, 2
+v.exp t, t
+d.store y[100], u, (8):(1)
+exit
+)";
+  std::vector<float> y(8);
+  expect_error(ErrorKind::kUnimplemented, {"instruction 3", "v.exp"}, text, {pointer_to(y)});
+  std::string stored(text);
+  stored.erase(stored.find("v.exp t, t\n"), 11);
+  expect_error(ErrorKind::kOutOfBounds, {"instruction 3", "d.store"}, stored, {pointer_to(y)});
+}
+
+}  // namespace
+}  // namespace npu::sim
