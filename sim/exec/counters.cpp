@@ -1,20 +1,33 @@
 // What is counted.
+#include <iterator>
+
 #include "sim/exec/cursor.h"
 #include "sim/timing/durations.h"
 
 namespace npu::sim {
 
+namespace {
+
+constexpr uint64_t Counters::* kFields[] = {&Counters::launches,
+                                            &Counters::scalar_instructions,
+                                            &Counters::vector_instructions,
+                                            &Counters::matrix_instructions,
+                                            &Counters::dma_instructions,
+                                            &Counters::dma_read_bytes,
+                                            &Counters::dma_write_bytes,
+                                            &Counters::macs,
+                                            &Counters::padded_macs};
+static_assert(sizeof(Counters) == sizeof(uint64_t) * std::size(kFields));
+
+}  // namespace
+
 Counters& Counters::operator+=(const Counters& other) {
-  launches += other.launches;
-  scalar_instructions += other.scalar_instructions;
-  vector_instructions += other.vector_instructions;
-  matrix_instructions += other.matrix_instructions;
-  dma_instructions += other.dma_instructions;
-  dma_read_bytes += other.dma_read_bytes;
-  dma_write_bytes += other.dma_write_bytes;
-  macs += other.macs;
-  padded_macs += other.padded_macs;
+  for (const auto field : kFields) this->*field += other.*field;
   return *this;
+}
+
+void Counters::repeat_since(const Counters& before, uint64_t times) {
+  for (const auto field : kFields) this->*field += times * (this->*field - before.*field);
 }
 
 void count(const Machine& machine, const Step& step, Counters& counters) {

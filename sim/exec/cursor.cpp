@@ -42,6 +42,40 @@ void Cursor::start(int64_t pid, int core) {
   loading_ = 0;
 }
 
+void Cursor::start_scalars(int64_t pid, uint32_t end) {
+  pid_ = pid;
+  std::fill_n(values_.begin(), kRegisterCount, 0);
+  values_[kPidSlot] = pid;
+  for (pc_ = 0; pc_ < end;) {
+    const Instruction& inst = code_[pc_];
+    step_.pc = pc_++;
+    if (inst.op == Opcode::s_alu) {
+      scalar(inst);
+    } else {
+      values_[inst.s[0]] = value(inst.s[1]) != 0 ? value(inst.s[2]) : value(inst.s[3]);
+    }
+  }
+}
+
+void Cursor::append_state(std::vector<uint64_t>& words) const {
+  words.push_back(uint64_t{pc_} << 32 | step_.scalar_instructions);
+  words.push_back(loops_.size());
+  for (const LoopFrame& loop : loops_) {
+    words.push_back(loop.body);
+    words.push_back(static_cast<uint64_t>(loop.left));
+  }
+  for (const TileState& tile : tiles_) {
+    words.push_back(uint64_t{tile.current} << 1 | static_cast<uint64_t>(tile.written));
+    words.push_back(static_cast<uint64_t>(tile.shape.rows) << 32 |
+                    static_cast<uint32_t>(tile.shape.cols));
+  }
+}
+
+void Cursor::renumber(int64_t pid) {
+  pid_ = pid;
+  values_[kPidSlot] = pid;
+}
+
 std::string Cursor::where() const {
   const Program& program = prepared_->program();
   const std::string place =

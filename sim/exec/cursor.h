@@ -76,6 +76,15 @@ class Cursor {
   uint32_t trailing_wait() const { return step_.waits_after; }
 
   int64_t pid() const { return pid_; }
+  uint32_t pc() const { return pc_; }  // of the next instruction
+
+  // Executes the scalar instructions that program `pid` starts with, up to `end`.
+  void start_scalars(int64_t pid, uint32_t end);
+  int64_t value_of(Slot slot) const { return value(slot); }
+  // Where the program stands and its tiles' shapes, but no values: for comparing two programs.
+  void append_state(std::vector<uint64_t>& words) const;
+  // Goes on as program `pid` at the same place, with the values that it has.
+  void renumber(int64_t pid);
 
   // "kernel 'gemm', core 3, program 17, instruction 12 (d.load a, x[r0], ...)": for messages.
   std::string where() const;

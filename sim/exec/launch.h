@@ -60,6 +60,8 @@ struct Counters {
   uint64_t padded_macs = 0;      // done beyond them: partly filled arrays, masked positions
 
   Counters& operator+=(const Counters& other);
+  // Adds `times` what has been counted since `before`.
+  void repeat_since(const Counters& before, uint64_t times);
   bool operator==(const Counters&) const = default;
 };
 

@@ -49,6 +49,24 @@ class Calendar {
     }
   }
 
+  // What requests from `floor` on will meet, relative to `origin`: equal words, equal answers.
+  void append_state(uint64_t floor, uint64_t origin, std::vector<uint64_t>& words) const {
+    for (size_t i = head_; i < gaps_.size(); ++i) {
+      if (gaps_[i].end <= floor) continue;
+      words.push_back(std::max(gaps_[i].begin, floor) - origin);
+      words.push_back(gaps_[i].end - origin);
+    }
+    words.push_back(std::max(tail_, floor) - origin);
+  }
+  // Moves everything by `ticks` into the future.
+  void shift(uint64_t ticks) {
+    for (Gap& gap : gaps_) {
+      gap.begin += ticks;
+      gap.end += ticks;
+    }
+    tail_ += ticks;
+  }
+
   // Takes `ticks` of the server from `time` on; returns when the last of it ends.
   uint64_t reserve(uint64_t time, uint64_t ticks) {
     if (ticks == 0) return time;

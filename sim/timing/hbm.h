@@ -2,8 +2,10 @@
 // derives the closed forms.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
+#include <vector>
 
 #include "sim/arch/machine.h"
 #include "sim/timing/calendar.h"
@@ -57,6 +59,16 @@ class Hbm {
   void retire(uint64_t time) { calendar_.retire(time); }
 
   uint64_t busy() const { return busy_; }  // ticks
+
+  // As Calendar's.
+  void append_state(uint64_t floor, uint64_t origin, std::vector<uint64_t>& words) const {
+    calendar_.append_state(floor, origin, words);
+    words.push_back(static_cast<uint64_t>(read_since_write_));
+  }
+  void shift(uint64_t ticks, uint64_t busy) {
+    calendar_.shift(ticks);
+    busy_ += busy;
+  }
 
  private:
   int64_t burst_;

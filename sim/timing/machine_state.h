@@ -37,6 +37,19 @@ class EngineQueue {
     if (++next_ == starts_.size()) next_ = 0;
   }
 
+  // What instructions that are issued from `now` on will meet: equal words, equal answers.
+  void append_state(uint64_t now, std::vector<uint64_t>& words) const {
+    words.push_back(std::max(free_, now) - now);
+    for (size_t i = 0; i < starts_.size(); ++i) {
+      words.push_back(std::max(starts_[(next_ + i) % starts_.size()], now) - now);
+    }
+  }
+  void shift(uint64_t cycles, uint64_t work) {
+    for (uint64_t& start : starts_) start += cycles;
+    free_ += cycles;
+    busy_ += work;
+  }
+
  private:
   std::vector<uint64_t> starts_;  // a ring over the last `depth` instructions
   size_t next_ = 0;

@@ -37,7 +37,7 @@ uint64_t asks(const CoreState& core, const Step& step) {
 
 }  // namespace
 
-Simulation::Simulation(const Machine& machine, const Launch& launch)
+Simulation::Simulation(const Machine& machine, const Launch& launch, Folding folding)
     : prepared_(machine, launch),
       machine_(machine),
       state_(machine),
@@ -47,7 +47,9 @@ Simulation::Simulation(const Machine& machine, const Launch& launch)
       // Where every transfer takes the memory at least as long, the trunk never decides.
       has_trunk_(machine.noc.total_bytes_per_cycle < machine.hbm_bytes_per_cycle()),
       has_multicast_(launch.program->has_multicast && launch.program->cluster.size() > 1),
-      latency_(static_cast<uint64_t>(std::ceil(machine.hbm.latency_ns * machine.clock_ghz))) {}
+      latency_(static_cast<uint64_t>(std::ceil(machine.hbm.latency_ns * machine.clock_ghz))) {
+  if (folding == Folding::on && SteadyState::possible(prepared_)) steady_.emplace(prepared_);
+}
 
 // Earliest start at or after `start` that the scoreboard allows.
 inline uint64_t Simulation::ready(const CoreState& core, const Step& step, uint64_t start) {
@@ -188,6 +190,7 @@ bool Simulation::next_program(CoreState& core) {
   core.pid += machine_.core.count;
   core.done = core.pid >= prepared_.launch().grid;
   if (!core.done) core.cursor.start(core.pid, core.number);
+  round_began_ |= core.number == 0 && !core.done;
   if (has_multicast_) release_cluster(core);
   return !core.done;
 }
@@ -199,7 +202,7 @@ Simulation::Pause Simulation::advance(CoreState& core, Turn until, Turn& next) {
     const Step* step = core.waiting != nullptr ? core.waiting : core.cursor.next();
     if (step == nullptr) {
       if (!next_program(core)) return Pause::done;
-      if (woken_.empty()) continue;
+      if (woken_.empty() && !round_began_) continue;
       next = turn(core.issue, core.number);
       return Pause::turn;
     }
@@ -268,6 +271,10 @@ Timing Simulation::run() {
       std::push_heap(turns.begin(), turns.end(), std::greater<>());
     }
     woken_.clear();
+    if (round_began_) {
+      round_began_ = false;
+      if (steady_) steady_->at_round(state_);
+    }
   }
   if (has_multicast_) check_none_blocked();
   return account();
@@ -340,8 +347,10 @@ bool Simulation::try_multicast(CoreState& core) {
 }
 
 void Simulation::check_same(const CoreState& member, const Step& a, const CoreState& leader,
-                            const Step& b) {
-  bool same = a.offset == b.offset && a.bytes == b.bytes;
+                            const Step& b) const {
+  // Programs that were in flight when others were skipped go on with the addresses they had.
+  const bool skipped = steady_ && steady_->skipped() > 0;
+  bool same = (skipped || a.offset == b.offset) && a.bytes == b.bytes;
   for (size_t i = 0; i < a.inst->ndim; ++i) {
     same = same && a.size[i] == b.size[i] && a.stride[i] == b.stride[i];
   }
@@ -411,6 +420,7 @@ Timing Simulation::account() const {
     timing.cell_cycles += static_cast<double>(state_.macs[static_cast<size_t>(code)]) /
                           machine_.matrix_rate(static_cast<DType>(code));
   }
+  if (steady_) timing.folded_programs = steady_->skipped();
   timing.hbm_busy_cycles =
       static_cast<double>(state_.hbm.busy()) / static_cast<double>(to_ticks(1));
   return timing;

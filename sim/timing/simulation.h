@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "sim/timing/answers.h"
 #include "sim/timing/durations.h"
 #include "sim/timing/machine_state.h"
+#include "sim/timing/steady_state.h"
 #include "sim/timing/timer.h"
 #include "sim/timing/transfer.h"
 
@@ -16,7 +18,7 @@ namespace npu::sim {
 
 class Simulation {
  public:
-  Simulation(const Machine& machine, const Launch& launch);
+  Simulation(const Machine& machine, const Launch& launch, Folding folding);
 
   Timing run();  // throws MachineError
   // What its scalar loads gave.
@@ -48,8 +50,8 @@ class Simulation {
   void members_of(const CoreState& core, std::vector<CoreState*>& members);
   bool try_multicast(CoreState& core);
   void release_cluster(const CoreState& core);
-  static void check_same(const CoreState& member, const Step& a, const CoreState& leader,
-                         const Step& b);
+  void check_same(const CoreState& member, const Step& a, const CoreState& leader,
+                  const Step& b) const;
   void check_none_blocked();
   void retire(uint64_t ticks);
 
@@ -64,6 +66,8 @@ class Simulation {
   bool has_trunk_;
   bool has_multicast_;
   uint64_t latency_;
+  std::optional<SteadyState> steady_;
+  bool round_began_ = false;         // the first core has begun a program
   std::vector<CoreState*> members_;  // of the multicast load at hand
   std::vector<Transfer> transfers_;
   std::vector<ScalarLoad> loads_;

@@ -57,8 +57,8 @@ Timer::Timer(const Machine& machine) : impl_(std::make_unique<Impl>(machine)) {}
 
 Timer::~Timer() = default;
 
-Timing Timer::simulate(const Launch& launch) const {
-  return Simulation(impl_->machine, launch).run();
+Timing Timer::simulate(const Launch& launch, Folding folding) const {
+  return Simulation(impl_->machine, launch, folding).run();
 }
 
 const Timing& Timer::time(const Launch& launch) {

@@ -26,7 +26,8 @@ struct Timing {
   // Cycles of one cell of the matrix engine that the useful multiply-accumulates need, each at the
   // rate of its operands' type.
   double cell_cycles = 0;
-  double hbm_busy_cycles = 0;  // cycles of the memory: bursts, rows, turns and refresh
+  int64_t folded_programs = 0;  // that were not simulated one by one: they repeat others exactly
+  double hbm_busy_cycles = 0;   // cycles of the memory: bursts, rows, turns and refresh
   // "matrix", "vector", "memory", "dma" or "latency": whichever the launch spent most of its
   // cycles on, "latency" where none exceeds half of them.
   std::string_view bound_by() const;
@@ -35,6 +36,9 @@ struct Timing {
   double matrix_utilization(const Machine& machine) const;  // useful MACs over their types' peak
   double hbm_utilization(const Machine& machine) const;     // bytes over peak bandwidth
 };
+
+// Does the timer skip periods that repeat? The answer is the same.
+enum class Folding : uint8_t { off, on };
 
 class Timer {
  public:
@@ -50,7 +54,7 @@ class Timer {
   const Timing& time(const Launch& launch);
 
   // The same without the memory of answers. Throws MachineError. Thread-safe.
-  Timing simulate(const Launch& launch) const;
+  Timing simulate(const Launch& launch, Folding folding = Folding::on) const;
 
  private:
   struct Impl;
