@@ -1,8 +1,9 @@
 """Commands run in this process; what they print is captured."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -30,6 +31,21 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
         except SystemExit as end:
             status = int(end.code or 0)
         return Finished(status, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def timed(command: Command) -> Callable[..., dict[str, Any]]:
+    """timed("gemm 64x64x64 --arch n1", ...): the JSON object of `npu-torch time`."""
+
+    def run(*words: str) -> dict[str, Any]:
+        arguments = [argument for word in words for argument in word.split(" ")]
+        finished = command("time", *arguments, "--json")
+        assert finished.status == 0, finished.err
+        assert finished.err == "" and finished.out.count("\n") == 1
+        result: dict[str, Any] = json.loads(finished.out)
+        return result
 
     return run
 

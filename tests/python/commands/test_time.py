@@ -1,25 +1,16 @@
-import json
-
 import pytest
 
 N1_BANDWIDTH = ("bandwidth_gbps = 2400", "bandwidth_gbps = 1200")
 
 
 @pytest.fixture
-def timed(command):
-    """timed(sizes, options...): the JSON object of a GEMM's time."""
-
-    def run(sizes, *options):
-        finished = command("time", "gemm", sizes, *options, "--json")
-        assert finished.status == 0, finished.err
-        assert finished.err == "" and finished.out.count("\n") == 1
-        return json.loads(finished.out)
-
-    return run
+def gemm(timed):
+    """gemm(sizes, options...): the JSON object of a GEMM's time."""
+    return lambda sizes, *options: timed("gemm", sizes, *options)
 
 
-def test_result(timed):
-    result = timed("1024x2048x512", "--dtype", "bf16", "--arch", "n1")
+def test_result(gemm):
+    result = gemm("1024x2048x512", "--dtype", "bf16", "--arch", "n1")
     assert result["kernel"] == "gemm" and result["sizes"] == "1024x2048x512"
     assert (result["dtype"], result["arch"]) == ("bf16", "n1")
     launch_ns = 2000
@@ -31,56 +22,64 @@ def test_result(timed):
     utilization = result["macs"] / (result["device_ns"] * peak)
     assert result["matrix_utilization"] == pytest.approx(utilization, rel=0.01)
     assert result["wall_ms"] > 0 and result["bound_by"]
+    assert 0 < result["hbm_utilization"] <= result["hbm_stream_efficiency"] < 1
+    assert result["launches"] == 1 and [k["kernel"] for k in result["kernels"]] == ["gemm"]
+    assert 0 < result["remembered_us"] < 1e3 * result["wall_ms"]
+    queues = {"matrix": 1, "vector": 1, "load": 2, "store": 1, "scalar": 1}
+    assert result["busy_cycles"].keys() == result["stall_cycles"].keys() == queues.keys()
+    for engine, count in queues.items():
+        total = result["busy_cycles"][engine] + result["stall_cycles"][engine]
+        assert total == 16 * count * result["cycles"], engine
 
 
-def test_padding_is_counted_apart(timed):
-    result = timed("100x300x50", "--arch", "n1")
+def test_padding_is_counted_apart(gemm):
+    result = gemm("100x300x50", "--arch", "n1")
     assert result["macs"] == 100 * 300 * 50 and result["padded_macs"] > 0
 
 
-def test_types_and_presets(timed):
+def test_types_and_presets(gemm):
     size = "2048x2048x2048"
-    by_type = {t: timed(size, "--dtype", t, "--arch", "n1")["device_ns"] for t in ("bf16", "f32")}
+    by_type = {t: gemm(size, "--dtype", t, "--arch", "n1")["device_ns"] for t in ("bf16", "f32")}
     assert by_type["f32"] > 4 * by_type["bf16"]
-    edge = timed("512x512x512", "--arch", "n1-edge")
+    edge = gemm("512x512x512", "--arch", "n1-edge")
     assert edge["ns"] == pytest.approx(10000 + edge["device_ns"])
-    assert edge["device_ns"] > 100 * timed("512x512x512", "--arch", "n1")["device_ns"]
+    assert edge["device_ns"] > 100 * gemm("512x512x512", "--arch", "n1")["device_ns"]
 
 
-def test_no_tensor_data_is_touched(timed):
+def test_no_tensor_data_is_touched(gemm):
     # 3 x 8 GiB of operands
-    assert timed("65536x65536x65536", "--arch", "n1")["wall_ms"] < 20000
+    assert gemm("65536x65536x65536", "--arch", "n1")["wall_ms"] < 20000
 
 
-def test_repeats_are_equal(timed):
-    first, second = (timed("640x640x640") for _ in range(2))
+def test_repeats_are_equal(gemm):
+    first, second = (gemm("640x640x640") for _ in range(2))
     for result in (first, second):
         del result["wall_ms"], result["remembered_us"]
     assert first == second
 
 
-def test_halved_bandwidth_in_a_copied_machine_file(timed, machine_file):
+def test_halved_bandwidth_in_a_copied_machine_file(gemm, machine_file):
     size = "64x4096x14336"
-    halved = timed(size, "--arch", machine_file(N1_BANDWIDTH))
-    full = timed(size, "--arch", "n1")
+    halved = gemm(size, "--arch", machine_file(N1_BANDWIDTH))
+    full = gemm(size, "--arch", "n1")
     assert 1.8 <= halved["device_ns"] / full["device_ns"] <= 2.1
     assert halved["hbm_bytes"] == full["hbm_bytes"]
 
 
-def test_set_changes_keys(timed):
+def test_set_changes_keys(gemm):
     size = "64x4096x14336"
-    full = timed(size, "--arch", "n1")
-    value = timed(size, "--arch", "n1", "--set", "hbm.bandwidth_gbps=1200")
-    factor = timed(size, "--arch", "n1", "--set", "hbm.bandwidth_gbps=x0.5")
+    full = gemm(size, "--arch", "n1")
+    value = gemm(size, "--arch", "n1", "--set", "hbm.bandwidth_gbps=1200")
+    factor = gemm(size, "--arch", "n1", "--set", "hbm.bandwidth_gbps=x0.5")
     assert value["device_ns"] == factor["device_ns"] > 1.8 * full["device_ns"]
     cube = "4096x4096x4096"
-    doubled = timed(cube, "--arch", "n1", "--set", "matrix.rows=x2", "--set", "matrix.cols=256")
-    assert doubled["device_ns"] < timed(cube, "--arch", "n1")["device_ns"]
+    doubled = gemm(cube, "--arch", "n1", "--set", "matrix.rows=x2", "--set", "matrix.cols=256")
+    assert doubled["device_ns"] < gemm(cube, "--arch", "n1")["device_ns"]
 
 
-def test_machine_of_the_environment(timed, monkeypatch):
+def test_machine_of_the_environment(gemm, monkeypatch):
     monkeypatch.setenv("NPU_ARCH", "n1-edge")
-    assert timed("64x64x64")["arch"] == "n1-edge"
+    assert gemm("64x64x64")["arch"] == "n1-edge"
 
 
 def test_table(command):
@@ -132,6 +131,10 @@ def test_wrong_keys(refused, change, texts):
     line = refused("time", "gemm", "64x64x64", "--arch", "n1", "--set", change)
     for text in texts:
         assert text in line
+
+
+def test_without_repeats(gemm):
+    assert gemm("64x64x64", "--repeat", "0")["remembered_us"] is None
 
 
 def test_unknown_kernel(command):

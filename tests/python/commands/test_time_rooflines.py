@@ -1,0 +1,27 @@
+"""How close the library's kernels come to what `n1` could do at best, launch cost apart."""
+
+import pytest
+
+# The share of the peak matrix rate (useful multiply-accumulates), or of the bandwidth that streams
+# get (peak times hbm_stream_efficiency), that a kernel reaches at least.
+MATRIX = [
+    ("gemm 4096x4096x4096", 0.90),
+    ("attention --heads 32 --kv-heads 8 --head-dim 128 --tokens 4096 --causal", 0.75),
+]
+STREAM = [
+    ("gemm 64x4096x14336", 0.92),
+    ("silu_and_mul 16384x4096", 0.95),
+    ("cast 64Mi", 0.95),
+    ("copy 64Mi", 0.95),
+]
+
+
+@pytest.mark.parametrize(("question", "least"), MATRIX)
+def test_matrix_rate(timed, question, least):
+    assert timed(question, "--arch n1")["matrix_utilization"] >= least
+
+
+@pytest.mark.parametrize(("question", "least"), STREAM)
+def test_stream_bandwidth(timed, question, least):
+    result = timed(question, "--arch n1")
+    assert result["hbm_utilization"] / result["hbm_stream_efficiency"] >= least
