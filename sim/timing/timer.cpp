@@ -65,7 +65,7 @@ const Timing& Timer::time(const Launch& launch) {
   if (launch.program != nullptr) {
     if (const Timing* known = impl_->answers.find(launch)) return *known;
   }
-  Simulation simulation(impl_->machine, launch);
+  Simulation simulation(impl_->machine, launch, Folding::on);
   Timing timing = simulation.run();
   return impl_->answers.remember(launch, simulation.take_loads(), std::move(timing));
 }
