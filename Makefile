@@ -89,14 +89,14 @@ $(VLLM_VENV)/.package: pyproject.toml $(VLLM_VENV)/.requirements
 	$(VLLM_PY) -m pip install -q -e . --no-build-isolation --no-deps
 	@touch $@
 
-# Every package is named here, too.
+# Every package is named here, too; Python compiles of them what it imports.
 $(SGLANG_VENV)/.requirements: requirements-sglang.txt | packages
 	@echo "Installing SGLang into $(SGLANG_VENV)"
 	test -x $(SGLANG_PY) || $(PYTHON) -m venv $(SGLANG_VENV)
 	$(SGLANG_PY) -m pip install -q "$$(grep '^pip==' $<)"
 	$(if $(TORCH_INDEX_URL),$(SGLANG_PY) -m pip install -q --no-deps --index-url $(TORCH_INDEX_URL) \
 	  "$$(grep '^torch==' $<)")
-	$(SGLANG_PY) -m pip install -q --no-deps -r $<
+	$(SGLANG_PY) -m pip install -q --no-deps --no-compile -r $<
 	@touch $@
 
 $(SGLANG_VENV)/.package: pyproject.toml $(SGLANG_VENV)/.requirements

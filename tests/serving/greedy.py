@@ -33,3 +33,27 @@ def compare_greedy(model, pairs: Iterable[tuple[Sequence[int], Sequence[int]]]) 
     if ties:
         print(f"{ties} of {len(pairs)} prompts end in a near-tie")
     return ties
+
+
+# How far below the best logit a bfloat16 model's choices may be, in parts of the range.
+BFLOAT16_MARGIN = 0.02
+
+
+def compare_bfloat16(model, pairs: Iterable[tuple[Sequence[int], Sequence[int]]]) -> None:
+    """Each token is the best, or nearly so, of float32 arithmetic with bfloat16 weights.
+
+    model: float32 with those weights; pairs as above.
+    """
+    behind = []
+    for prompt, tokens in pairs:
+        with torch.no_grad():
+            logits = model(torch.tensor([[*prompt, *tokens]])).logits[0, len(prompt) - 1 : -1]
+        best, worst = logits.max(-1).values, logits.min(-1).values
+        chosen = logits.gather(1, torch.tensor(tokens)[:, None])[:, 0]
+        behind.append((best - chosen) / (best - worst))
+    parts = torch.cat(behind).sort().values
+    same = int((parts == 0).sum())
+    print(f"{same} of {len(parts)} tokens are float32's, the last {parts[-1]:.3f} behind")
+    assert same >= 0.9 * len(parts)
+    # Rounding may send a token to other experts, and then anything follows.
+    assert parts[int(0.95 * len(parts))] <= BFLOAT16_MARGIN

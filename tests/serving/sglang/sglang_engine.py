@@ -92,3 +92,16 @@ def assert_greedy(engine, model, prompts=None, tokens: int = 32, **options) -> N
     with NoFallbacks(engine):
         outputs = greedy(engine, prompts, tokens, **options)
     assert compare_greedy(model, zip(ids_of(prompts), outputs, strict=True)) <= 1
+
+
+def assert_radix_hits(engine, model, page_size: int = 16) -> None:
+    """What two prompts share is computed once, and their greedy outputs equal transformers'."""
+    prefix = "def gcd(a, b):\n    while b:\n        a, b = b, a % b\n    return a\n" * 4
+    greedy(engine, [prefix], 1)
+    prompts = ids_of([prefix + "x = ", prefix + "# "])
+    params = {"temperature": 0, "max_new_tokens": 16, "ignore_eos": True}
+    outputs = engine.generate(input_ids=prompts, sampling_params=params)
+    hits = [output["meta_info"]["cached_tokens"] for output in outputs]
+    assert all(hit >= 64 and hit % page_size == 0 for hit in hits)
+    tokens = [output["output_ids"] for output in outputs]
+    compare_greedy(model, zip(prompts, tokens, strict=True))

@@ -10,7 +10,7 @@ import torch
 from families import PROMPTS
 from greedy import compare_greedy
 from sglang.srt.managers.io_struct import GenerateReqInput
-from sglang_engine import NoFallbacks, assert_greedy, greedy, ids_of, running
+from sglang_engine import NoFallbacks, assert_greedy, assert_radix_hits, greedy, ids_of, running
 
 EVERY = 4096  # the shipped model's vocabulary, and the most whose logits SGLang tells
 
@@ -60,14 +60,7 @@ def test_ragged_lengths(engine, reference):
 
 @pytest.mark.serving_smoke
 def test_radix_cache(engine, reference):
-    prefix = "def gcd(a, b):\n    while b:\n        a, b = b, a % b\n    return a\n" * 4
-    greedy(engine, [prefix], 1)
-    prompts = ids_of([prefix + "x = ", prefix + "# "])
-    params = {"temperature": 0, "max_new_tokens": 16, "ignore_eos": True}
-    outputs = engine.generate(input_ids=prompts, sampling_params=params)
-    assert all(output["meta_info"]["cached_tokens"] >= 64 for output in outputs)
-    tokens = [output["output_ids"] for output in outputs]
-    compare_greedy(reference, zip(prompts, tokens, strict=True))
+    assert_radix_hits(engine, reference)
 
 
 def test_stop_strings(engine):

@@ -59,7 +59,10 @@ def test_the_cpu_engine_stays_available():
     "options, message",
     [
         ({"tp_size": 2}, "one device"),
-        ({"attention_backend": "triton"}, "one attention backend"),
+        ({"attention_backend": "triton"}, "attention_backend may be"),
+        ({"kv_cache_dtype": "fp8_e4m3"}, "kv_cache_dtype may be"),
+        ({"quantization": "fp8"}, "quantization may be"),
+        ({"lora_paths": ["adapter"]}, "lora_paths may be"),
         ({"speculative_algorithm": "NGRAM"}, "speculative"),
     ],
 )

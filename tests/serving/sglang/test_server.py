@@ -24,6 +24,14 @@ from sglang_engine import ids_of, tokenizer
 CONTEXT = 1024  # the shipped model's
 
 
+def choices(reply):
+    """The pieces of a streamed reply."""
+    for line in reply:
+        data = line.decode().removeprefix("data: ").strip()
+        if data and data != "[DONE]":
+            yield from json.loads(data)["choices"]
+
+
 class Server:
     """A server in processes of its own."""
 
@@ -66,24 +74,23 @@ class Server:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=60) as reply:
             return reply.read().decode()
 
-    def complete(self, prompt: str, tokens: int, **options):
-        """The reply to a completion request, open."""
-        body = {"model": "npu-demo", "prompt": prompt, "max_tokens": tokens, **options}
+    def post(self, path: str, **body):
+        """The reply to a greedy request, open."""
         request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}/v1/completions",
-            json.dumps({"temperature": 0, **body}).encode(),
+            f"http://127.0.0.1:{self.port}{path}",
+            json.dumps({"model": "npu-demo", "temperature": 0, **body}).encode(),
             {"Content-Type": "application/json"},
         )
         return urllib.request.urlopen(request, timeout=120)
 
+    def complete(self, prompt: str, tokens: int, **options):
+        """The reply to a completion request, open."""
+        return self.post("/v1/completions", prompt=prompt, max_tokens=tokens, **options)
+
     def stream(self, prompt: str, tokens: int) -> str:
         """The text of a streamed completion, put together."""
-        pieces = []
         with self.complete(prompt, tokens, stream=True, ignore_eos=True) as reply:
-            for line in reply:
-                data = line.decode().removeprefix("data: ").strip()
-                if data and data != "[DONE]":
-                    pieces.append(json.loads(data)["choices"][0]["text"])
+            pieces = [choice["text"] for choice in choices(reply)]
         assert len(pieces) > 1
         return "".join(pieces)
 
@@ -119,6 +126,16 @@ def test_completion_equals_transformers(server, reference):
     with server.complete(PROMPTS[0], 24, ignore_eos=True) as reply:
         assert json.load(reply)["choices"][0]["text"] == wanted
     assert server.stream(PROMPTS[0], 24) == wanted
+
+
+def test_streamed_chat(server):
+    body = {"messages": [{"role": "user", "content": "def main():"}], "max_tokens": 16}
+    with server.post("/v1/chat/completions", **body) as reply:
+        whole = json.load(reply)["choices"][0]["message"]["content"]
+    with server.post("/v1/chat/completions", stream=True, **body) as reply:
+        pieces = [choice["delta"].get("content") or "" for choice in choices(reply)]
+    assert len(whole) > 10
+    assert len(pieces) > 4 and "".join(pieces) == whole
 
 
 def test_concurrent_streams(server):

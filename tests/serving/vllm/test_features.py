@@ -113,24 +113,32 @@ def test_processed_logits(llm, reference, rule):
 
 
 def test_penalties(llm, reference):
-    prompt = PROMPTS[2]
-    ids = llm.get_tokenizer()(prompt, return_tensors="pt").input_ids
-    with torch.no_grad():
-        wanted = reference(ids).logits[0, -1].clone()
-    # No token has been put out yet: repetition counts the prompt, presence and frequency do not.
-    seen = ids.unique()
-    at = wanted[seen]
-    wanted[seen] = torch.where(at > 0, at / 1.3, at * 1.3)
-    mine = kept(
-        llm,
-        prompt,
+    """Repetition counts the prompt and the output, presence and frequency the output alone."""
+    params = SamplingParams(
+        max_tokens=8,
+        ignore_eos=True,
+        logprobs=-1,
+        seed=1,
         temperature=1.0,
+        top_k=4,
         repetition_penalty=1.3,
         presence_penalty=0.5,
         frequency_penalty=0.5,
     )
-    mine = torch.tensor([mine[i] for i in range(len(wanted))])
-    assert (mine - wanted).abs().max() <= 1e-4 * (wanted.max() - wanted.min())
+    (output,) = llm.generate([PROMPTS[2]], params, use_tqdm=False)
+    prompt, tokens = list(output.prompt_token_ids), list(output.outputs[0].token_ids)
+    with torch.no_grad():
+        logits = reference(torch.tensor([prompt + tokens])).logits[0, len(prompt) - 1 : -1]
+    for at, (wanted, row) in enumerate(zip(logits, output.outputs[0].logprobs, strict=True)):
+        spread = wanted.max() - wanted.min()
+        seen = torch.tensor(prompt + tokens[:at]).unique()
+        wanted[seen] = torch.where(wanted[seen] > 0, wanted[seen] / 1.3, wanted[seen] * 1.3)
+        counts = torch.bincount(torch.tensor(tokens[:at]).long(), minlength=len(wanted))
+        wanted -= 0.5 * counts + 0.5 * (counts > 0)
+        mine = {i: entry.logprob for i, entry in row.items() if entry.logprob > float("-inf")}
+        assert set(mine) == set(wanted.topk(4).indices.tolist())
+        assert all(abs(mine[i] - wanted[i]) <= 1e-4 * spread for i in mine)
+    assert len(set(tokens)) < len(tokens) or len(set(prompt) & set(tokens)) > 0
 
 
 def test_seeds(llm):

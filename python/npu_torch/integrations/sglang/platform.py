@@ -137,11 +137,16 @@ class NpuPlatform(SRTPlatform):
                 f"the npu serves a model from one device, not {devices}: tp_size, pp_size and "
                 "dp_size must be 1"
             )
-        if args.attention_backend not in (None, ATTENTION_BACKEND):
-            raise ValueError(
-                f"the npu has one attention backend, {ATTENTION_BACKEND}, "
-                f"not {args.attention_backend}"
-            )
+        choices: dict[str, tuple[Any, ...]] = {
+            "attention_backend": (None, ATTENTION_BACKEND),
+            "kv_cache_dtype": ("auto", "bf16", "bfloat16"),
+            "quantization": (None, "unquant"),
+            "lora_paths": (None, []),
+            "enable_torch_compile": (False,),
+        }
+        for name, known in choices.items():
+            if (value := getattr(args, name)) not in known:
+                raise ValueError(f"on the npu, {name} may be one of {known}, not {value!r}")
         args.attention_backend = ATTENTION_BACKEND
         args.sampling_backend = "pytorch"
         if args.page_size is None:

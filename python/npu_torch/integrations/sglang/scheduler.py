@@ -92,6 +92,8 @@ class NpuScheduler(Scheduler):
 
     def run_event_loop(self) -> None:
         """Serve until told to stop, then tell the latencies."""
+        # On the steps' stream, where requests arrive, what loading took has passed, too.
+        self.forward_stream.wait_stream(torch.npu.current_stream())
         super().run_event_loop()
         if text := self._table.summary():
             logger.info(text)

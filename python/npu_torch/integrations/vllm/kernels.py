@@ -11,6 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from npu_torch.integrations.experts import route
+
 
 def compute_slot_mapping(  # noqa: N803 - the kernel's names
     num_tokens: int,
@@ -218,15 +220,8 @@ def _topk_softmax(
     """
     if bias is not None:
         raise NotImplementedError("routing with a score correction bias on the npu")
-    k = topk_ids.shape[1]
-    logits = gating_output.float()
-    if renormalize:
-        # The chosen probabilities divided by their sum: the softmax of the chosen logits.
-        values, ids = torch.topk(logits, k)
-        torch.softmax(values, -1, out=topk_weights)
-    else:
-        values, ids = torch.topk(torch.softmax(logits, -1), k)
-        topk_weights.copy_(values)
+    weights, ids = route(gating_output, topk_ids.shape[1], renormalize)
+    topk_weights.copy_(weights)
     topk_ids.copy_(ids)
 
 

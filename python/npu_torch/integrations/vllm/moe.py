@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -11,8 +12,7 @@ from vllm.model_executor.layers.fused_moe.unquantized_fused_moe_method import (
     UnquantizedFusedMoEMethod,
 )
 
-# Bounds what one pass over all experts takes in memory, in elements of its widest intermediate.
-_PASS_ELEMENTS = 1 << 26
+from npu_torch.integrations.experts import mixture
 
 
 def _gated(activation: MoEActivation, x: Tensor) -> Tensor:
@@ -26,10 +26,7 @@ def _gated(activation: MoEActivation, x: Tensor) -> Tensor:
 
 
 class NpuUnquantizedFusedMoEMethod(UnquantizedFusedMoEMethod):
-    """Every expert computes every token; the weights of those not chosen are zero.
-
-    That costs experts / k times the arithmetic, but only five launches.
-    """
+    """The experts in a handful of launches."""
 
     @property
     def is_monolithic(self) -> bool:
@@ -52,17 +49,5 @@ class NpuUnquantizedFusedMoEMethod(UnquantizedFusedMoEMethod):
             raise NotImplementedError("expert parallelism on the npu")
         if layer.apply_router_weight_on_input:
             raise NotImplementedError("routing weights on the experts' input on the npu")
-        experts, width, _ = layer.w13_weight.shape
-        weights = torch.zeros((x.shape[0], experts), dtype=x.dtype, device=x.device)
-        weights.scatter_(1, topk_ids.long(), topk_weights.to(x.dtype))
-        rows = max(1, _PASS_ELEMENTS // (experts * width))
-        passes = zip(x.split(rows), weights.split(rows), strict=True)
-        results = [self._pass(layer, tokens, chosen) for tokens, chosen in passes]
-        return results[0] if len(results) == 1 else torch.cat(results)
-
-    def _pass(self, layer: Any, x: Tensor, weights: Tensor) -> Tensor:
-        experts = weights.shape[1]
-        up = torch.bmm(x.expand(experts, -1, -1), layer.w13_weight.transpose(1, 2))
-        down = torch.bmm(_gated(layer.activation, up), layer.w2_weight.transpose(1, 2))
-        # [tokens, 1, experts] @ [tokens, experts, hidden]
-        return torch.bmm(weights.unsqueeze(1), down.transpose(0, 1)).squeeze(1)
+        gated = functools.partial(_gated, layer.activation)
+        return mixture(x, layer.w13_weight, layer.w2_weight, topk_weights, topk_ids, gated)
