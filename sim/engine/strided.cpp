@@ -97,7 +97,7 @@ constexpr Line kLines[] = {copy_line<uint8_t>, copy_line<uint16_t>, copy_line<ui
 
 void stream_copy(std::byte* dst, const std::byte* src, size_t bytes) {
   constexpr size_t kLine = 64;
-  size_t done = (kLine - reinterpret_cast<uintptr_t>(dst) % kLine) % kLine;
+  size_t done = std::min((kLine - reinterpret_cast<uintptr_t>(dst) % kLine) % kLine, bytes);
   std::memcpy(dst, src, done);
   for (; done + kLine <= bytes; done += kLine) {
     auto* to = reinterpret_cast<__m128i*>(dst + done);
