@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "csrc/sdk/kernels/matmul.h"
+#include "csrc/sdk/kernels/matmul_tiling.h"
 
 namespace npu::kernels {
 namespace {
