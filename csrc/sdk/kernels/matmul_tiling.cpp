@@ -21,7 +21,7 @@ namespace {
 constexpr int kMostBuffers = 8;
 // How many tilings the timer compares, and for how many tile instructions in all: what bounds the
 // time of a search.
-constexpr size_t kMostSimulated = 16;
+constexpr size_t kMostSimulated = 10;
 constexpr double kMostInstructions = 20000;
 constexpr int64_t kMostPartialBytes = int64_t{64} << 20;  // of HBM
 
@@ -169,8 +169,11 @@ double Model::cycles(const MatmulTiling& t) const {
   const Cost b = form.transpose_b ? move(chunk, k, p_.k, element_, false)
                                   : move(k, chunk, p_.n, element_, false);
   const double columns = static_cast<double>(cols) / static_cast<double>(chunk);
-  const double port = std::max((a.bytes + b.bytes * columns) / load_,
-                               machine_.dma.setup_cycles * (1 + chunks) / machine_.dma.load_queues);
+  const double loaded = a.bytes + b.bytes * columns;
+  const double queue =
+      (machine_.dma.setup_cycles * (1 + chunks) + loaded / machine_.dma.bytes_per_cycle) /
+      machine_.dma.load_queues;
+  const double port = std::max(loaded / load_, queue);
   const auto a_sharers =
       static_cast<double>(std::min<int64_t>(t.cluster_cols, ceil_div(p_.n, t.n)));
   const auto b_sharers =
@@ -450,9 +453,13 @@ MatmulTiling search_matmul_tiling(const sim::Machine& machine, const MatmulProbl
 
   const int64_t outputs = problem.batch * problem.m * problem.n;
   const int64_t sum = sim::size_of(problem.form.accumulator());
-  for (int splits = 2; splits <= machine.core.count && splits <= problem.k; splits *= 2) {
-    const int64_t length = matmul_split_length(machine, problem.k, splits);
-    if (ceil_div(problem.k, length) != splits || outputs * sum * splits > kMostPartialBytes) break;
+  int64_t before = 1;
+  for (int most = 2; most <= machine.core.count && most <= problem.k; most *= 2) {
+    const int64_t length = matmul_split_length(machine, problem.k, most);
+    const auto splits = static_cast<int>(ceil_div(problem.k, length));
+    if (outputs * sum * splits > kMostPartialBytes) break;
+    if (splits == before) continue;
+    before = splits;
     const std::vector<Ranked> more = rank(model, machine, problem, splits, ranked[0].cycles);
     ranked.insert(ranked.end(), more.begin(), more.end());
     std::ranges::stable_sort(ranked, {}, &Ranked::cycles);
