@@ -127,8 +127,8 @@ serve-sglang: build $(SGLANG_VENV)/.package ## OpenAI-compatible server with the
 	  --model-path python/npu_torch/demo/model --served-model-name npu-demo \
 	  --host 127.0.0.1 --port $(SGLANG_PORT) $(SGLANG_FLAGS)
 
-bench: build ## wall time beside the CPU's
-	@$(PY) benchmarks/run.py
+bench: build ## every promised figure beside its bound, and plots (BENCH_FLAGS)
+	@$(PY) benchmarks/run.py $(BENCH_FLAGS)
 
 # Checks ------------------------------------------------------------------------------------------
 

@@ -1,9 +1,10 @@
-"""Wall time of the device against PyTorch's CPU kernels, the same number of threads, one run.
+"""Every figure that the project promises, as a ratio beside its bound, in one run.
 
-    .venv/bin/python benchmarks/run.py [--threads 2] [--json FILE] [--only NAME]
+    .venv/bin/python benchmarks/run.py [--only TEXT] [--threads N] [--out DIR] [--update]
 
-Each case alternates between the two sides and reports medians and their ratio beside the bound that
-the project promises. The exit status is 1 where a ratio exceeds its bound.
+Prints a table; writes results.json and plots to --out. The exit status is 1 where a figure misses
+its bound, or is worse than benchmarks/reference.json says by more than two runs differ. --update
+writes that file anew.
 """
 
 from __future__ import annotations
@@ -11,127 +12,87 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import sys
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import accuracy
+import accuracy_plot
+import asking
+import roofline_plot
+import rooflines
+import timing_cost
+import wall_time
+from figures import Figure
+
+REFERENCE = Path(__file__).with_name("reference.json")
+TOPICS: list[Callable[[str], Iterator[Figure]]] = [
+    rooflines.figures,
+    accuracy.figures,
+    asking.figures,
+    timing_cost.figures,
+    wall_time.figures,
+]
 
 
-@dataclass
-class Result:
-    """Medians of one case, in milliseconds."""
-
-    name: str
-    cpu_ms: float
-    npu_ms: float
-    ratio: float
-    bound: float
-
-
-@dataclass
-class Case:
-    """Two functions that do the same work; `bound` is the largest allowed ratio of their times."""
-
-    name: str
-    bound: float
-    repeats: int
-    make: Callable[[], tuple[Callable[[], None], Callable[[], None]]]
+def verdict(figure: Figure, reference: float | None) -> str:
+    """What is wrong with it, if anything."""
+    faults = []
+    if not figure.holds():
+        faults.append("misses its bound")
+    if figure.has_regressed(reference):
+        faults.append(f"was {reference:.3f}")
+    return ", ".join(faults)
 
 
-def measure(case: Case) -> Result:
-    """Warm both sides up, then alternate."""
-    cpu, npu = case.make()
-    for side in (cpu, npu):
-        side()
-        side()
-    times: dict[str, list[float]] = {"cpu": [], "npu": []}
-    for _ in range(case.repeats):
-        for name, side in (("cpu", cpu), ("npu", npu)):
-            start = time.perf_counter()
-            side()
-            times[name].append((time.perf_counter() - start) * 1e3)
-    cpu_ms, npu_ms = statistics.median(times["cpu"]), statistics.median(times["npu"])
-    return Result(case.name, cpu_ms, npu_ms, npu_ms / cpu_ms, case.bound)
-
-
-def cases() -> list[Case]:
-    """What is measured, with the promised bounds."""
-    import torch
-
-    from npu_torch.demo import run as demo
-
-    def mm(dtype: torch.dtype) -> tuple[Callable[[], None], Callable[[], None]]:
-        torch.manual_seed(0)
-        a, b = (torch.randn(2048, 2048).to(dtype) for _ in range(2))
-        c = torch.empty_like(a)
-        on_npu = [tensor.to("npu") for tensor in (a, b, c)]
-
-        def npu() -> None:
-            torch.mm(on_npu[0], on_npu[1], out=on_npu[2])
-            torch.npu.synchronize()
-
-        return lambda: torch.mm(a, b, out=c), npu
-
-    def add() -> tuple[Callable[[], None], Callable[[], None]]:
-        torch.manual_seed(0)
-        a, b = (torch.randn(1 << 24) for _ in range(2))
-        c = torch.empty_like(a)
-        on_npu = [tensor.to("npu") for tensor in (a, b, c)]
-
-        def npu() -> None:
-            torch.add(on_npu[0], on_npu[1], out=on_npu[2])
-            torch.npu.synchronize()
-
-        return lambda: torch.add(a, b, out=c), npu
-
-    def generation() -> tuple[Callable[[], None], Callable[[], None]]:
-        sides = []
-        for device in ("cpu", "npu"):
-            model, tokenizer = demo.load(device, torch.float32)
-            batch = demo.encode(tokenizer, demo.PROMPTS, device)
-            sides.append(lambda model=model, batch=batch: demo.generate(model, batch))
-        return sides[0], sides[1]
-
-    return [
-        Case("mm float32 2048", 2.0, 9, lambda: mm(torch.float32)),
-        Case("mm bfloat16 2048", 2.0, 15, lambda: mm(torch.bfloat16)),
-        Case("add float32 16Mi out=", 2.0, 15, add),
-        Case("demo generation", 3.0, 5, generation),
-    ]
+def line(figure: Figure, fault: str) -> str:
+    """A row of the table."""
+    sign = ">=" if figure.at_least else "<="
+    bound = f"{figure.ratio:7.3f} {sign} {figure.bound:5.3f} {figure.unit}"
+    return f"  {figure.name:50} {bound:44} {fault}".rstrip()
 
 
 def main() -> int:
-    """Run the cases, print a table, write JSON."""
+    """Measure, print, compare, write."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--json", metavar="FILE", help="also write the results there")
-    parser.add_argument("--only", metavar="NAME", default="", help="cases whose name contains it")
+    parser.add_argument("--only", metavar="TEXT", default="", help="figures that contain it")
+    parser.add_argument("--out", metavar="DIR", type=Path, default=Path("build/bench"))
+    parser.add_argument("--update", action="store_true", help="make this run the reference")
     args = parser.parse_args()
     os.environ["NPU_HOST_THREADS"] = str(args.threads)
 
     import torch
 
     torch.set_num_threads(args.threads)
-    results = []
-    with torch.inference_mode():
-        for case in cases():
-            if args.only in case.name:
-                results.append(measure(case))
-                r = results[-1]
-                verdict = "ok" if r.ratio <= r.bound else "TOO SLOW"
-                print(
-                    f"{r.name:24} cpu {r.cpu_ms:10.2f} ms  npu {r.npu_ms:10.2f} ms  "
-                    f"ratio {r.ratio:5.2f}  bound {r.bound:4.1f}  {verdict}",
-                    flush=True,
-                )
-    if args.json:
-        with open(args.json, "w", encoding="utf-8") as file:
-            report = {"threads": args.threads, "results": [asdict(r) for r in results]}
-            json.dump(report, file, indent=2)
-    return 0 if all(r.ratio <= r.bound for r in results) else 1
+    reference = json.loads(REFERENCE.read_text()) if REFERENCE.exists() else {}
+    figures: list[Figure] = []
+    faults = 0
+    for topic in TOPICS:
+        heading = ""
+        for figure in topic(args.only):
+            if figure.topic != heading:
+                heading = figure.topic
+                print(heading)
+            fault = verdict(figure, reference.get(figure.key))
+            faults += bool(fault)
+            print(line(figure, fault), flush=True)
+            figures.append(figure)
+
+    args.out.mkdir(parents=True, exist_ok=True)
+    report = {"threads": args.threads, "figures": [figure.to_json() for figure in figures]}
+    (args.out / "results.json").write_text(json.dumps(report, indent=2) + "\n")
+    simulated = [figure for figure in figures if figure.topic == rooflines.TOPIC]
+    if simulated:
+        roofline_plot.write(simulated, args.out / "roofline.svg")
+    if any(figure.topic == accuracy.TOPIC for figure in figures):
+        accuracy_plot.write(args.out / "accuracy.svg")
+    if args.update:
+        reference.update({figure.key: round(figure.ratio, 4) for figure in figures})
+        REFERENCE.write_text(json.dumps(reference, indent=2) + "\n")
+    return 1 if faults else 0
 
 
 if __name__ == "__main__":

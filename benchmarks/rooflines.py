@@ -1,0 +1,53 @@
+"""Simulated: what the library's kernels reach of the peaks of `n1`, launch cost apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from asking import ask
+from figures import Figure
+
+TOPIC = "simulated rooflines"
+# A rate is measured against the matrix engine's peak, counting useful multiply-accumulates, or
+# against the bandwidth that streams get: the memory's peak times its documented stream efficiency.
+MATRIX, STREAM = "of the peak matrix rate", "of streaming bandwidth"
+ATTENTION = "--heads 32 --kv-heads 8 --head-dim 128"
+KERNELS = [
+    ("gemm 4096x4096x4096", MATRIX, 0.90, "gemm 4096x4096x4096"),
+    ("gemm 2048x2048x2048", MATRIX, 0.80, "gemm 2048x2048x2048"),
+    ("gemm 64x4096x14336", STREAM, 0.92, "gemm 64x4096x14336"),
+    (
+        "causal attention, 4,096 tokens",
+        MATRIX,
+        0.75,
+        f"attention {ATTENTION} --tokens 4096 --causal",
+    ),
+    (
+        "paged attention, 64 x 2,048 tokens",
+        STREAM,
+        0.88,
+        f"paged_attention --batch 64 {ATTENTION} --context 2048 --block 16",
+    ),
+    ("rms_norm 16384x4096", STREAM, 0.95, "rms_norm 16384x4096"),
+    ("softmax 16384x4096", STREAM, 0.95, "softmax 16384x4096"),
+    ("silu_and_mul 16384x4096", STREAM, 0.95, "silu_and_mul 16384x4096"),
+    ("cast 64Mi", STREAM, 0.95, "cast 64Mi"),
+    ("copy 64Mi", STREAM, 0.95, "copy 64Mi"),
+]
+# Simulated time is the same everywhere; a change of the timing model is no regression of a kernel.
+SLACK = 1.005
+
+
+def figures(only: str) -> Iterator[Figure]:
+    """The kernels whose names contain `only`."""
+    for name, unit, least, question in KERNELS:
+        if only not in f"{TOPIC}: {name}":
+            continue
+        answer = ask(f"{question} --arch n1")
+        share = answer["matrix_utilization"]
+        if unit == STREAM:
+            share = answer["hbm_utilization"] / answer["hbm_stream_efficiency"]
+        keys = ("device_ns", "macs", "hbm_bytes", "bound_by", "matrix_utilization")
+        keys += ("hbm_utilization", "hbm_stream_efficiency")
+        details = {key: answer[key] for key in keys}
+        yield Figure(TOPIC, name, share, least, unit, True, SLACK, details)
