@@ -48,11 +48,12 @@ bool Answers::answers(const Answer& answer, const Launch& launch) const {
 }
 
 const Timing* Answers::find(const Launch& launch) const {
-  const auto [first, last] = answers_.equal_range(hash(launch));
-  for (auto it = first; it != last; ++it) {
-    if (answers(it->second, launch)) return &it->second.timing;
-  }
-  return nullptr;
+  const auto alike = answers_.find(hash(launch));
+  if (alike == answers_.end()) return nullptr;
+  // Launches often load what the ones just before loaded.
+  const auto it = std::ranges::find_if(alike->second.rbegin(), alike->second.rend(),
+                                       [&](const Answer& a) { return answers(a, launch); });
+  return it == alike->second.rend() ? nullptr : &it->timing;
 }
 
 const Timing& Answers::remember(const Launch& launch, std::vector<ScalarLoad> loads,
@@ -65,14 +66,21 @@ const Timing& Answers::remember(const Launch& launch, std::vector<ScalarLoad> lo
   loads.erase(repeated.begin(), repeated.end());
   loads.shrink_to_fit();
 
-  if (answers_.size() >= kMostAnswers || loads_ + loads.size() > kMostLoads) {
+  if (count_ >= kMostAnswers || loads_ + loads.size() > kMostLoads) {
     answers_.clear();
-    loads_ = 0;
+    count_ = loads_ = 0;
   }
+  std::vector<Answer>& alike = answers_[hash(launch)];
+  if (alike.size() == kMostAlike) {
+    loads_ -= alike.front().loads.size();
+    --count_;
+    alike.erase(alike.begin());
+  }
+  ++count_;
   loads_ += loads.size();
   Answer answer{launch.program->id, launch.grid, {}, std::move(loads), std::move(timing)};
   for (const Arg& arg : launch.args) answer.args.push_back(steers(arg));
-  return answers_.emplace(hash(launch), std::move(answer))->second.timing;
+  return alike.emplace_back(std::move(answer)).timing;
 }
 
 }  // namespace npu::sim

@@ -49,9 +49,13 @@ class Answers {
   // Some tens of megabytes. Where more have come, all are forgotten.
   static constexpr size_t kMostAnswers = size_t{1} << 16;
   static constexpr size_t kMostLoads = size_t{1} << 21;
+  // Answers that differ in nothing but what was loaded: the oldest gives way, so that a search
+  // stays short where every launch loads something else.
+  static constexpr size_t kMostAlike = 32;
 
   int64_t row_bytes_;
-  std::unordered_multimap<uint64_t, Answer> answers_;
+  std::unordered_map<uint64_t, std::vector<Answer>> answers_;  // by hash, the latest last
+  size_t count_ = 0;
   size_t loads_ = 0;  // of all answers
 };
 

@@ -1,6 +1,7 @@
 """Kernels other than products, and layers of models."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -173,6 +174,14 @@ def test_wrong_contexts(refused, tmp_path, text, texts):
     line = refused("time", *question.split(" "))
     for expected in [str(path), *texts]:
         assert expected in line
+
+
+def test_samples_of_the_documentation(command):
+    page = (Path(__file__).parents[3] / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    samples = [line.split()[1:] for line in page.splitlines() if line.startswith("npu-torch time ")]
+    assert len(samples) >= 7
+    for sample in samples:
+        assert command(*sample).status == 0, sample
 
 
 def test_table(command):

@@ -89,5 +89,25 @@ TEST_F(AnswersTest, OldAnswersGiveWay) {
   EXPECT_EQ(answers.find(launch), nullptr);
 }
 
+TEST_F(AnswersTest, OfLaunchesThatLoadOtherIntegersTheLatestStay) {
+  Answers answers(machine);
+  const Launch launch = launch_on(lengths);
+  const auto loads = [](int64_t value) {
+    return std::vector<ScalarLoad>{{0, DType::i32, 4, value}, {0, DType::i32, 4, value}};
+  };
+  Timing timing;
+  for (int64_t i = 0; i < 100; ++i) {
+    timing.cycles = static_cast<uint64_t>(i);
+    answers.remember(launch, loads(i), timing);
+  }
+  lengths[1] = 99;
+  ASSERT_NE(answers.find(launch), nullptr);
+  EXPECT_EQ(answers.find(launch)->cycles, 99u);
+  lengths[1] = 80;
+  EXPECT_EQ(answers.find(launch)->cycles, 80u);
+  lengths[1] = 0;
+  EXPECT_EQ(answers.find(launch), nullptr);
+}
+
 }  // namespace
 }  // namespace npu::sim
