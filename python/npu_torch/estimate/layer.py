@@ -13,8 +13,8 @@ from npu_torch.estimate.tensors import (
     Sequences,
     Tensor,
     heads_view,
-    kv_cache,
     linear_weight,
+    vllm_kv_cache,
 )
 
 Ask = Callable[[], None]
@@ -61,7 +61,9 @@ class _Layer:
         self.o = linear_weight(e, dtype, queries, m.hidden)
         self.gate_up = linear_weight(e, dtype, m.hidden, 2 * m.intermediate)
         self.down = linear_weight(e, dtype, m.intermediate, m.hidden)
-        self.k_cache, self.v_cache = kv_cache(e, dtype, s.blocks, s.block, m.kv_heads, m.head_dim)
+        self.k_cache, self.v_cache = vllm_kv_cache(
+            e, dtype, s.blocks, s.block, m.kv_heads, m.head_dim
+        )
 
     def launch(
         self, e: Estimator, model: Model, s: Sequences, a: _Activations, first: bool

@@ -49,6 +49,14 @@ class Sequences:
 def kv_cache(
     e: Estimator, dtype: str, blocks: int, block: int, heads: int, dim: int
 ) -> tuple[Tensor, Tensor]:
+    """Keys and values [blocks, block, heads, dim], each contiguous in an allocation of its own."""
+    keys, values = (e.empty(dtype, [blocks, block, heads, dim]) for _ in range(2))
+    return keys, values
+
+
+def vllm_kv_cache(
+    e: Estimator, dtype: str, blocks: int, block: int, heads: int, dim: int
+) -> tuple[Tensor, Tensor]:
     """Keys and values [blocks, block, heads, dim] of one cache as vLLM lays it out.
 
     A block holds its heads one after the other, a slot of a head its key beside its value.

@@ -4,12 +4,17 @@ import pytest
 
 # The share of the peak matrix rate (useful multiply-accumulates), or of the bandwidth that streams
 # get (peak times hbm_stream_efficiency), that a kernel reaches at least.
+HEADS = "--heads 32 --kv-heads 8 --head-dim 128"
 MATRIX = [
     ("gemm 4096x4096x4096", 0.90),
-    ("attention --heads 32 --kv-heads 8 --head-dim 128 --tokens 4096 --causal", 0.75),
+    ("gemm 2048x2048x2048", 0.80),
+    (f"attention {HEADS} --tokens 4096 --causal", 0.75),
 ]
 STREAM = [
     ("gemm 64x4096x14336", 0.92),
+    (f"paged_attention --batch 64 {HEADS} --context 2048 --block 16", 0.88),
+    ("rms_norm 16384x4096", 0.95),
+    ("softmax 16384x4096", 0.95),
     ("silu_and_mul 16384x4096", 0.95),
     ("cast 64Mi", 0.95),
     ("copy 64Mi", 0.95),
