@@ -58,6 +58,11 @@ void multiply_rows(const VectorTable& table, const GemmShape& shape, bool transp
   }
 }
 
+// What the L2 cache holds of a, b and c while b's part is used for all rows of a. Depths are even.
+constexpr int64_t kBlockRows = 128;
+constexpr int64_t kBlockCols = 256;
+constexpr int64_t kBlockDepth = 512;
+
 struct Problem {
   int64_t m, n, k;
   bool transpose_a, transpose_b, accumulate;
@@ -85,6 +90,58 @@ void multiply_floats(EngineContext& context, const Problem& problem, T* c, int64
   if (!done) {
     multiply_rows(context.table, shape, problem.transpose_a, c, a.data, right.data);
   }
+}
+
+// Part of a stored operand: `row` and `col` count in the product, not in memory.
+template <class T>
+Matrix<T> part(const Matrix<T>& stored, bool transposed, int64_t row, int64_t col) {
+  if (transposed) std::swap(row, col);
+  return {stored.data + row * stored.ld + col, stored.ld};
+}
+
+// Calls pack(problem, b), then product(problem, c, a) for each block of rows, over blocks of
+// columns and depth. Each element of c sums over k in the same order, whatever the blocks.
+template <class T, class Pack, class Product>
+void for_each_block(const Problem& whole, float* c, int64_t ldc, const Matrix<T>& a,
+                    const Matrix<T>& b, Pack&& pack, Product&& product) {
+  for (int64_t n = 0; n < whole.n; n += kBlockCols) {
+    for (int64_t k = 0; k < whole.k; k += kBlockDepth) {
+      Problem block = whole;
+      block.n = std::min(kBlockCols, whole.n - n);
+      block.k = std::min(kBlockDepth, whole.k - k);
+      block.accumulate = whole.accumulate || k > 0;
+      pack(block, part(b, whole.transpose_b, k, n));
+      for (int64_t m = 0; m < whole.m; m += kBlockRows) {
+        block.m = std::min(kBlockRows, whole.m - m);
+        product(block, c + m * ldc + n, part(a, whole.transpose_a, m, k));
+      }
+    }
+  }
+}
+
+void multiply_f32(EngineContext& context, const Problem& problem, float* c, int64_t ldc,
+                  const Matrix<float>& a, const Matrix<float>& b) {
+  if (problem.transpose_b && !problem.transpose_a && problem.m <= kDotRows) {
+    return multiply_floats(context, problem, c, ldc, a, b);
+  }
+  Matrix<float> right = {};
+  for_each_block(
+      problem, c, ldc, a, b,
+      [&](const Problem& block, const Matrix<float>& stored) {
+        right = plain(context, Scratch::kIndex, stored, block.transpose_b, block.k, block.n);
+        if (block.transpose_b || problem.m <= kBlockRows) return;
+        // Rows far apart, which are read again and again, fall into few sets of the caches.
+        float* packed = context.scratch.get<float>(Scratch::kIndex, block.k * block.n);
+        for (int64_t k = 0; k < block.k; ++k) {
+          std::memcpy(packed + k * block.n, stored.data + k * stored.ld,
+                      static_cast<size_t>(block.n) * sizeof(float));
+        }
+        right = {packed, block.n};
+      },
+      [&](Problem block, float* out, const Matrix<float>& left) {
+        block.transpose_b = false;
+        multiply_floats(context, block, out, ldc, left, right);
+      });
 }
 
 // b as [k / 2, n, 2], k rounded up with zeros.
@@ -118,7 +175,7 @@ Matrix<uint16_t> pad_to_pairs(EngineContext& context, const Problem& problem,
   return {out, ld};
 }
 
-// False where the host lacks kernels for bf16.
+// False, with nothing done, where the host lacks kernels for bf16.
 bool multiply_bf16(EngineContext& context, const Problem& problem, float* c, int64_t ldc,
                    const Matrix<uint16_t>& a, const Matrix<uint16_t>& b) {
   if (problem.transpose_b && problem.m <= kDotRows) {
@@ -128,10 +185,21 @@ bool multiply_bf16(EngineContext& context, const Problem& problem, float* c, int
                            problem.k, problem.accumulate);
     return true;
   }
-  const Matrix<uint16_t> left = pad_to_pairs(context, problem, a);
-  const GemmShape shape{problem.m, problem.n, problem.k + problem.k % 2, left.ld,
-                        problem.n, ldc,       problem.accumulate};
-  return gemm_bf16(shape, c, left.data, pack_pairs(context, problem, b));
+  const uint16_t* packed = nullptr;
+  bool done = true;
+  for_each_block(
+      problem, c, ldc, a, b,
+      [&](const Problem& block, const Matrix<uint16_t>& stored) {
+        if (done) packed = pack_pairs(context, block, stored);
+      },
+      [&](const Problem& block, float* out, const Matrix<uint16_t>& left) {
+        if (!done) return;
+        const Matrix<uint16_t> padded = pad_to_pairs(context, block, left);
+        const GemmShape shape{block.m, block.n, block.k + block.k % 2, padded.ld,
+                              block.n, ldc,     block.accumulate};
+        done = gemm_bf16(shape, out, padded.data, packed);
+      });
+  return done;
 }
 
 // Products of up to 16 bits are exact in f64, and so are 2^21 of their sums.
@@ -169,6 +237,18 @@ void multiply_integers(EngineContext& context, Problem problem, const Tile& dst,
 
 }  // namespace
 
+bool splits_exactly(const MatrixForm& form, const Tile& a, const Tile& b) {
+  if (a.dtype != DType::f32 && a.dtype != DType::bf16 && a.dtype != DType::f16) return false;
+  // Dot products of rows fold the lanes of each part.
+  const int64_t rows = form.transpose_a ? a.cols : a.rows;
+  if (form.transpose_b && rows <= kDotRows) return false;
+  // LIBXSMM's kernels sum even and odd k apart where one register is all there is to a row.
+  constexpr int64_t kUnit = 64;
+  constexpr int64_t kRegister = 16;
+  const int64_t cols = form.transpose_b ? b.rows : b.cols;
+  return cols % kUnit == 0 || cols % kUnit > kRegister;
+}
+
 void multiply(EngineContext& context, const MatrixForm& form, const Tile& dst, const Tile& a,
               const Tile& b) {
   const Problem problem{dst.rows,         dst.cols,         form.transpose_a ? a.rows : a.cols,
@@ -186,8 +266,8 @@ void multiply(EngineContext& context, const MatrixForm& form, const Tile& dst, c
       return multiply_floats(context, problem, reinterpret_cast<double*>(dst.data), dst.ld,
                              stored_in<double>(a), stored_in<double>(b));
     case DType::f32:
-      return multiply_floats(context, problem, floats, dst.ld, stored_in<float>(a),
-                             stored_in<float>(b));
+      return multiply_f32(context, problem, floats, dst.ld, stored_in<float>(a),
+                          stored_in<float>(b));
     case DType::bf16:
       if (multiply_bf16(context, problem, floats, dst.ld, stored_in<uint16_t>(a),
                         stored_in<uint16_t>(b))) {
@@ -195,9 +275,9 @@ void multiply(EngineContext& context, const MatrixForm& form, const Tile& dst, c
       }
       [[fallthrough]];
     case DType::f16:
-      return multiply_floats(context, problem, floats, dst.ld,
-                             converted<float>(context, Scratch::kSource0, a),
-                             converted<float>(context, Scratch::kSource1, b));
+      return multiply_f32(context, problem, floats, dst.ld,
+                          converted<float>(context, Scratch::kSource0, a),
+                          converted<float>(context, Scratch::kSource1, b));
     default:
       return multiply_integers(context, problem, dst, a, b);
   }

@@ -17,4 +17,7 @@ struct MatrixForm {
 void multiply(EngineContext& context, const MatrixForm& form, const Tile& dst, const Tile& a,
               const Tile& b);
 
+// Does a product give the same bits as the products of its parts along K, accumulated in turn?
+bool splits_exactly(const MatrixForm& form, const Tile& a, const Tile& b);
+
 }  // namespace npu::sim

@@ -9,7 +9,6 @@
 #include <new>
 
 #include "sim/engine/dma.h"
-#include "sim/engine/matrix.h"
 #include "sim/engine/random.h"
 #include "sim/engine/rearrange.h"
 #include "sim/engine/reduce.h"
@@ -121,6 +120,57 @@ void PendingChain::drop() {
   count_ = 0;
 }
 
+bool PendingProducts::holds(BufferId buffer) const {
+  return std::any_of(products_.begin(), products_.begin() + count_,
+                     [&](const Product& product) { return product.buffer == buffer; });
+}
+
+void PendingProducts::add(BufferId buffer, const MatrixForm& form, const Tile& dst, const Tile& a,
+                          const Tile& b) {
+  for (int i = 0; i < count_; ++i) {
+    Product& product = products_[i];
+    if (product.buffer != buffer) continue;
+    if (form.accumulate && extend(product, form, a, b)) return;
+    flush();
+  }
+  if (count_ == static_cast<int>(products_.size())) flush();
+  products_[count_++] = {buffer, form, dst, a, b};
+}
+
+bool PendingProducts::extend(Product& product, const MatrixForm& form, const Tile& a,
+                             const Tile& b) {
+  if (form.transpose_a != product.form.transpose_a ||
+      form.transpose_b != product.form.transpose_b) {
+    return false;
+  }
+  const auto continues = [](const Tile& first, const Tile& next, bool by_rows) {
+    if (by_rows) {
+      return first.cols == next.cols && first.ld == next.ld && next.data == first.row(first.rows);
+    }
+    // A single row's distance to the next does not count.
+    return first.rows == next.rows && (first.ld == next.ld || first.rows == 1) &&
+           next.data == first.data + first.cols * size_of(first.dtype);
+  };
+  const auto join = [](Tile& first, const Tile& next, bool by_rows) {
+    (by_rows ? first.rows : first.cols) += by_rows ? next.rows : next.cols;
+    if (first.rows == 1) first.ld = first.cols;
+  };
+  const bool a_rows = form.transpose_a;
+  const bool b_rows = !form.transpose_b;
+  if (!continues(product.a, a, a_rows) || !continues(product.b, b, b_rows)) return false;
+  join(product.a, a, a_rows);
+  join(product.b, b, b_rows);
+  return true;
+}
+
+void PendingProducts::flush() {
+  for (int i = 0; i < count_; ++i) {
+    const Product& product = products_[i];
+    multiply(*engines_, product.form, product.dst, product.a, product.b);
+  }
+  count_ = 0;
+}
+
 Core::Core(const Prepared& prepared, const std::vector<uint8_t>& aliasable,
            const std::vector<uint8_t>& streamed, CoreMemory& memory)
     : prepared_(&prepared),
@@ -131,7 +181,8 @@ Core::Core(const Prepared& prepared, const std::vector<uint8_t>& aliasable,
       scratchpad_(memory.scratchpad()),
       cursor_(prepared),
       tiles_(static_cast<size_t>(prepared.buffer_count())),
-      chain_(prepared, memory.engines()) {
+      chain_(prepared, memory.engines()),
+      products_(memory.engines()) {
   for (size_t id = 0; id < tiles_.size(); ++id) {
     tiles_[id].dtype = prepared.buffer(static_cast<BufferId>(id)).dtype;
   }
@@ -140,6 +191,7 @@ Core::Core(const Prepared& prepared, const std::vector<uint8_t>& aliasable,
 void Core::run(int64_t pid, int core) {
   cursor_.start(pid, core);
   chain_.drop();  // of a program that failed
+  products_.drop();
   while (const Step* step = cursor_.next()) {
     count(prepared_->machine(), *step, counters_);
     try {
@@ -148,6 +200,7 @@ void Core::run(int64_t pid, int core) {
       cursor_.fail(error.kind(), error.what());  // engines do not know where they are
     }
   }
+  products_.flush();
   chain_.flush();
   counters_.scalar_instructions += cursor_.trailing_scalars();
   if (streams_) _mm_sfence();
@@ -185,6 +238,17 @@ void Core::execute(const Step& step) {
   switch (step.inst->op) {
     case Opcode::s_load:
       return;  // the cursor has done it
+    case Opcode::d_load:
+      chain_.flush();
+      return execute_load(step);
+    case Opcode::m_mma:
+      chain_.flush();
+      return execute_matrix(step);
+    default:
+      break;
+  }
+  products_.flush();
+  switch (step.inst->op) {
     case Opcode::v_unary:
       return execute_elementwise(step, 1);
     case Opcode::v_binary:
@@ -198,8 +262,6 @@ void Core::execute(const Step& step) {
   }
   chain_.flush();
   switch (step.inst->op) {
-    case Opcode::d_load:
-      return execute_load(step);
     case Opcode::d_gather: {
       const Tile index = stable(step.src[0], step.dst, Scratch::kStable0);
       return gather(*engines_, indexed_transfer_of(*prepared_, step),
@@ -210,8 +272,6 @@ void Core::execute(const Step& step) {
                      tile(step.src[1]), (step.inst->flags & flags::kAdd) != 0);
     case Opcode::d_fill:
       return fill_memory(*engines_, transfer_of(*prepared_, step), step.inst->dtype, step.fill);
-    case Opcode::m_mma:
-      return execute_matrix(step);
     default:
       return execute_vector(step);
   }
@@ -219,6 +279,7 @@ void Core::execute(const Step& step) {
 
 void Core::execute_load(const Step& step) {
   const Transfer transfer = transfer_of(*prepared_, step);
+  if (products_.holds(step.dst)) products_.flush();
   Tile& dst = define(step.dst, step.dst_shape);
   if (dst.elements() == 0) return;
   if ((*aliasable_)[step.inst->buffer]) {
@@ -233,12 +294,19 @@ void Core::execute_load(const Step& step) {
 void Core::execute_matrix(const Step& step) {
   const uint8_t flags = step.inst->flags;
   const bool zero = (flags & flags::kZero) != 0;
+  if (products_.holds(step.src[0]) || products_.holds(step.src[1])) products_.flush();
+  const Tile& a = tile(step.src[0]);
+  const Tile& b = tile(step.src[1]);
+  const MatrixForm form{.transpose_a = (flags & flags::kTransposeA) != 0,
+                        .transpose_b = (flags & flags::kTransposeB) != 0,
+                        .accumulate = !zero};
+  // Only memory that is aliased stays as it is.
+  const bool waits = a.data != home(step.src[0]) && b.data != home(step.src[1]) &&
+                     a.elements() > 0 && b.elements() > 0 && splits_exactly(form, a, b);
+  if (!waits) products_.flush();
   const Tile& dst = zero ? define(step.dst, step.dst_shape) : own(step.dst);
-  multiply(*engines_,
-           {.transpose_a = (flags & flags::kTransposeA) != 0,
-            .transpose_b = (flags & flags::kTransposeB) != 0,
-            .accumulate = !zero},
-           dst, tile(step.src[0]), tile(step.src[1]));
+  if (waits) return products_.add(step.dst, form, dst, a, b);
+  multiply(*engines_, form, dst, a, b);
 }
 
 void Core::execute_store(const Step& step) {

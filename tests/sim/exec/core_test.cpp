@@ -2,9 +2,12 @@
 // nobody may notice.
 #include "sim/exec/core.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <numeric>
+#include <random>
 #include <vector>
 
 #include "tests/sim/exec/run_program.h"
@@ -212,6 +215,138 @@ exit
   std::string stored(text);
   stored.erase(stored.find("v.exp t, t\n"), 11);
   expect_error(ErrorKind::kOutOfBounds, {"instruction 3", "d.store"}, stored, {pointer_to(y)});
+}
+
+// Products along K wait for each other where their operands lie in memory; the bits are those of
+// one after the other, which is what happens where the operands had to be copied.
+TEST(Core, JoinedProductsGiveTheSameBits) {
+  const auto run = [](std::string_view form, std::string_view type, int64_t m, int64_t n, int64_t k,
+                      int64_t step, bool aliased) {
+    const bool ta = form.find(".ta") != form.npos;
+    const bool tb = form.find(".tb") != form.npos;
+    const std::string text = fmt::format(R"(
+.kernel products
+.arg x ptr
+.arg w ptr
+.arg y ptr
+.arg m i64
+.arg n i64
+.arg k i64
+.arg step i64
+.tile a {0} 65536 x2
+.tile b {0} 65536 x2
+.tile acc f32 65536
+s.add r9, k, step
+s.sub r9, r9, 1
+s.div r9, r9, step
+loop r0, r9
+  s.mul r1, r0, step
+  s.sub r2, k, r1
+  s.min r2, r2, step
+  s.mul r3, r1, {1}
+  s.mul r4, r1, {2}
+  d.load a, x[r3], {3}
+  d.load b, w[r4], {4}
+  s.eq r5, r0, 0
+  if r5
+    m.mma{5}.zero acc, a, b
+  else
+    m.mma{5} acc, a, b
+  endif
+endloop
+d.store y[0], acc, (m | n):(n | 1)
+exit
+)",
+                                         type, ta ? "m" : "1", tb ? "1" : "n",
+                                         ta ? "(r2 | m):(m | 1)" : "(m | r2):(k | 1)",
+                                         tb ? "(n | r2):(k | 1)" : "(r2 | n):(n | 1)", form);
+    std::mt19937 generator(7);
+    std::vector<uint32_t> x(static_cast<size_t>(m * k));
+    std::vector<uint32_t> w(static_cast<size_t>(k * n) + static_cast<size_t>(m * n));
+    for (auto* data : {&x, &w}) {
+      for (uint32_t& bits : *data) {  // numbers in [1, 2) or their negatives, in either type
+        bits = (generator() & 0x807f807f) | 0x3f803f80;
+      }
+    }
+    std::vector<float> y(static_cast<size_t>(m * n));
+    // Where the output shares the allocation of an input, that input must be copied.
+    const Arg out = aliased ? pointer_to(y) : pointer_to(w, k * n);
+    run_program(text, {pointer_to(x), pointer_to(w), out, Arg::integer(m), Arg::integer(n),
+                       Arg::integer(k), Arg::integer(step)});
+    std::vector<uint32_t> bits(y.size());
+    std::memcpy(bits.data(),
+                aliased ? static_cast<void*>(y.data()) : &w[static_cast<size_t>(k * n)],
+                bits.size() * 4);
+    return bits;
+  };
+  struct Size {
+    int64_t m, n, k;
+  };
+  for (const std::string_view type : {"f32", "bf16"}) {
+    for (const std::string_view form : {"", ".ta", ".tb", ".ta.tb"}) {
+      for (const auto [m, n, k] : {Size{1, 1, 96},
+                                   {1, 40, 64},
+                                   {5, 17, 96},
+                                   {16, 64, 96},
+                                   {17, 3, 128},
+                                   {33, 65, 70},
+                                   {130, 48, 200},
+                                   {40, 280, 96},
+                                   {12, 31, 1100}}) {
+        const auto expected = run(form, type, m, n, k, 32, false);
+        EXPECT_EQ(run(form, type, m, n, k, 32, true), expected)
+            << type << form << " " << m << " x " << k << " x " << n;
+        // Where one register is all there is to a row, sums go by steps.
+        if (form.find(".tb") == form.npos && (n % 64 == 0 || n % 64 > 16)) {
+          EXPECT_EQ(run(form, type, m, n, k, 16, true), expected)
+              << type << form << " " << m << " x " << k << " x " << n;
+        }
+      }
+    }
+  }
+}
+
+// Accumulators of several products, and one that is loaded while it waits.
+TEST(Core, WaitingProductsKeepTheirAccumulators) {
+  constexpr std::string_view text = R"(
+.kernel accumulators
+.arg x ptr
+.arg y ptr
+.tile a f32 64
+.tile b f32 64
+.tile p f32 64
+.tile q f32 64
+.tile s f32 64
+d.load a, x[0], (8 | 8):(8 | 1)
+d.load b, x[64], (8 | 8):(8 | 1)
+m.mma.zero p, a, b
+m.mma.zero q, b, a
+m.mma p, a, b
+m.mma.zero s, p, q
+d.store y[0], s, (64):(1)
+m.mma.zero q, a, b
+d.load q, x[0], (8 | 8):(8 | 1)
+d.store y[64], q, (64):(1)
+exit
+)";
+  std::vector<float> x(128);
+  for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 5) - 2;
+  std::vector<float> y(128);
+  const auto product = [](const std::vector<float>& a, const std::vector<float>& b) {
+    std::vector<float> c(64);
+    for (size_t i = 0; i < 512; ++i) c[i / 64 * 8 + i % 8] += a[i / 64 * 8 + i / 8 % 8] * b[i % 64];
+    return c;
+  };
+  const std::vector<float> a(x.begin(), x.begin() + 64);
+  const std::vector<float> b(x.begin() + 64, x.end());
+  std::vector<float> twice = product(a, b);
+  for (float& value : twice) value *= 2;
+  const std::vector<float> expected = product(twice, product(b, a));
+  run_program(text, {pointer_to(x), pointer_to(y)});
+  for (size_t i = 0; i < 64; ++i) {
+    EXPECT_EQ(y[i], expected[i]);
+    EXPECT_EQ(y[64 + i], x[i]);
+  }
 }
 
 }  // namespace
