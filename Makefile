@@ -71,25 +71,26 @@ $(VENV)/.package: pyproject.toml $(VENV)/.requirements
 	$(PY) -m pip install -q -e . --no-build-isolation --no-deps
 	@touch $@
 
-# Every package is named, so none is resolved; vLLM is built for no device, against the others.
+# Every package is named, so none is resolved; Python compiles of them what it imports. vLLM is built
+# for no device, against the others.
 $(VLLM_VENV)/.requirements: requirements-vllm.txt | packages
 	@echo "Installing vLLM into $(VLLM_VENV)"
 	test -x $(VLLM_PY) || $(PYTHON) -m venv $(VLLM_VENV)
 	$(VLLM_PY) -m pip install -q "$$(grep '^pip==' $<)"
-	$(if $(TORCH_INDEX_URL),$(VLLM_PY) -m pip install -q --no-deps --index-url $(TORCH_INDEX_URL) \
+	$(if $(TORCH_INDEX_URL),$(VLLM_PY) -m pip install -q --no-deps --no-compile --index-url $(TORCH_INDEX_URL) \
 	  "$$(grep '^torch==' $<)")
 	grep -v '^vllm==' $< > $(VLLM_VENV)/requirements.txt
-	$(VLLM_PY) -m pip install -q --no-deps -r $(VLLM_VENV)/requirements.txt
+	$(VLLM_PY) -m pip install -q --no-deps --no-compile -r $(VLLM_VENV)/requirements.txt
 	vllm="$$(grep '^vllm==' $<)"; \
 	VLLM_VERSION_OVERRIDE="$${vllm#vllm==}" VLLM_TARGET_DEVICE=empty $(VLLM_PY) -m pip install -q \
-	  --no-deps --no-build-isolation --no-binary vllm "$$vllm"
+	  --no-deps --no-compile --no-build-isolation --no-binary vllm "$$vllm"
 	@touch $@
 
 $(VLLM_VENV)/.package: pyproject.toml $(VLLM_VENV)/.requirements
 	$(VLLM_PY) -m pip install -q -e . --no-build-isolation --no-deps
 	@touch $@
 
-# Every package is named here, too; Python compiles of them what it imports.
+# Every package is named here, too.
 $(SGLANG_VENV)/.requirements: requirements-sglang.txt | packages
 	@echo "Installing SGLang into $(SGLANG_VENV)"
 	test -x $(SGLANG_PY) || $(PYTHON) -m venv $(SGLANG_VENV)

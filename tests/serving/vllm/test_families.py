@@ -5,10 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from families import FAMILIES, PROMPTS, random_model, saved
-from vllm_engine import NGRAM, compare, greedy, metric, running, tokens_of
-
-# How far below the best logit a bfloat16 model's choices may be, in parts of the range.
-BFLOAT16_MARGIN = 0.02
+from greedy import compare_bfloat16
+from vllm_engine import NGRAM, compare, greedy, metric, pairs, running
 
 
 def checked(engine, model) -> None:
@@ -71,22 +69,7 @@ def test_bfloat16(family, tmp_path):
         torch.npu.reset_fallback_stats()
         outputs = greedy(engine, PROMPTS)
         assert torch.npu.fallback_stats() == {}
-    behind = []
-    for output, tokens in zip(outputs, tokens_of(outputs), strict=True):
-        with torch.no_grad():
-            logits = model(torch.tensor([[*output.prompt_token_ids, *tokens]])).logits[0]
-        rows = logits[len(output.prompt_token_ids) - 1 : -1]
-        best, worst = rows.max(-1).values, rows.min(-1).values
-        chosen = rows.gather(1, torch.tensor(tokens)[:, None])[:, 0]
-        behind.append((best - chosen) / (best - worst))
-    behind = torch.cat(behind).sort().values
-    same = int((behind == 0).sum())
-    print(
-        f"{family}: {same} of {len(behind)} tokens are float32's, the last {behind[-1]:.3f} behind"
-    )
-    assert same >= 0.9 * len(behind)
-    # Rounding may send a token to other experts, and then anything follows.
-    assert behind[int(0.95 * len(behind))] <= BFLOAT16_MARGIN
+    compare_bfloat16(model, pairs(outputs))
 
 
 @pytest.mark.parametrize("family", ["llama", "mixtral"])

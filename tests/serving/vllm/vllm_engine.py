@@ -57,6 +57,11 @@ def tokens_of(outputs) -> list[list[int]]:
     return [list(o.outputs[0].token_ids) for o in outputs]
 
 
+def pairs(outputs) -> list[tuple[list[int], list[int]]]:
+    """Tokens of each prompt and of its output."""
+    return [(list(o.prompt_token_ids), list(o.outputs[0].token_ids)) for o in outputs]
+
+
 def compare(model, outputs) -> int:
     """How many of the greedy outputs end in a near-tie; any other difference is an error."""
-    return compare_greedy(model, [(o.prompt_token_ids, o.outputs[0].token_ids) for o in outputs])
+    return compare_greedy(model, pairs(outputs))
