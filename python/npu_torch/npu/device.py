@@ -25,6 +25,7 @@ class DeviceProperties:
     special_lanes: int
     total_memory: int  # bytes, NPU_HBM_LIMIT applied
     hbm_bandwidth_gbps: float  # decimal GB/s of the whole device
+    hbm_stream_efficiency: float  # the share of it that sequential transfers reach
     launch_ns: float  # host cost of one launch
     peak_macs_per_second: float  # 16-bit, all cores
 
