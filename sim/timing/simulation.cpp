@@ -19,10 +19,11 @@ bool is_load(Opcode op) { return op == Opcode::d_load || op == Opcode::d_gather;
 // The queue that frees first, where all that are free already count the same: the lowest of
 // several.
 EngineQueue& first_free(std::vector<EngineQueue>& queues, uint64_t now) {
-  return *std::min_element(queues.begin(), queues.end(),
-                           [now](const EngineQueue& a, const EngineQueue& b) {
-                             return std::max(a.free(), now) < std::max(b.free(), now);
-                           });
+  EngineQueue* first = queues.data();
+  for (size_t i = 1; i < queues.size() && first->free() > now; ++i) {
+    if (queues[i].free() < first->free()) first = &queues[i];
+  }
+  return *first;
 }
 
 // When the step would issue if its queue has room: scalar instructions take a cycle each, and one
@@ -47,7 +48,8 @@ Simulation::Simulation(const Machine& machine, const Launch& launch, Folding fol
       // Where every transfer takes the memory at least as long, the trunk never decides.
       has_trunk_(machine.noc.total_bytes_per_cycle < machine.hbm_bytes_per_cycle()),
       has_multicast_(launch.program->has_multicast && launch.program->cluster.size() > 1),
-      latency_(static_cast<uint64_t>(std::ceil(machine.hbm.latency_ns * machine.clock_ghz))) {
+      latency_(static_cast<uint64_t>(std::ceil(machine.hbm.latency_ns * machine.clock_ghz))),
+      vector_work_(prepared_.program().code.size()) {
   if (folding == Folding::on && SteadyState::possible(prepared_)) steady_.emplace(prepared_);
 }
 
@@ -99,7 +101,11 @@ inline void Simulation::run_matrix(CoreState& core, const Step& step) {
 }
 
 inline void Simulation::run_vector(CoreState& core, const Step& step) {
-  const Duration duration = vector_duration(prepared_, step);
+  VectorWork& known = vector_work_[step.pc];
+  if (known.dst != step.dst_shape || known.src != step.src_shape[0]) {
+    known = {step.dst_shape, step.src_shape[0], vector_duration(prepared_, step)};
+  }
+  const Duration& duration = known.duration;
   const uint64_t issued = issue(core, core.vector, step);
   const uint64_t start = std::max(ready(core, step, issued), core.vector.free());
   core.vector.run(start, duration.occupancy, duration.occupancy);

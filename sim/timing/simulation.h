@@ -72,6 +72,13 @@ class Simulation {
   std::vector<Transfer> transfers_;
   std::vector<ScalarLoad> loads_;
   std::vector<Turn> woken_;  // cores that a multicast load has set free
+  // What each vector instruction did last, by instruction: most do it again.
+  struct VectorWork {
+    Shape dst{-1, -1};
+    Shape src{-1, -1};
+    Duration duration;
+  };
+  std::vector<VectorWork> vector_work_;
   // The last product's form: a program repeats few.
   struct {
     DType type;

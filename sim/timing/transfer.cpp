@@ -1,6 +1,7 @@
 #include "sim/timing/transfer.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstdlib>
 
 namespace npu::sim {
@@ -91,21 +92,33 @@ TransferCost transfer_cost(const Prepared& prepared, const Hbm& hbm, const Step&
 TransferCosts::TransferCosts(const Prepared& prepared, const Hbm& hbm)
     : prepared_(&prepared),
       hbm_(&hbm),
-      alignment_mask_(prepared.machine().hbm.row_bytes - 1),
-      entries_(prepared.program().code.size()) {}
+      place_mask_(prepared.machine().hbm.row_bytes - 1),
+      place_shift_(
+          std::max(0, static_cast<int>(std::bit_width(static_cast<uint64_t>(place_mask_))) - 4)) {
+  static_assert(kPlaces == 1 << 4);
+  uint32_t entries = 0;
+  for (const Instruction& inst : prepared.program().code) {
+    first_.push_back(entries);
+    if (engine_of(inst.op) == Engine::dma) entries += kPlaces;
+  }
+  entries_.resize(entries);
+}
 
 const TransferCost& TransferCosts::of(const Step& step) {
   const Instruction& inst = *step.inst;
-  Entry& entry = entries_[step.pc];
   // The buffer's own offset is the instruction's, as are element size, order and flags.
-  std::array<int64_t, 2 * kMaxDims + 3> key = {step.offset & alignment_mask_, step.bytes, 0};
-  if (inst.op == Opcode::d_gather || inst.op == Opcode::d_scatter) key[2] = step.index_stride;
-  for (int i = 0; i < inst.ndim; ++i) {
-    key[static_cast<size_t>(3 + 2 * i)] = step.size[static_cast<size_t>(i)];
-    key[static_cast<size_t>(4 + 2 * i)] = step.stride[static_cast<size_t>(i)];
+  const int64_t place = step.offset & place_mask_;
+  const bool indexed = inst.op == Opcode::d_gather || inst.op == Opcode::d_scatter;
+  const int64_t index_stride = indexed ? step.index_stride : 0;
+  Entry& entry = entries_[first_[step.pc] + static_cast<size_t>(place >> place_shift_)];
+  bool same =
+      entry.place == place && entry.bytes == step.bytes && entry.index_stride == index_stride;
+  for (size_t i = 0; i < inst.ndim; ++i) {
+    same = same && entry.size[i] == step.size[i] && entry.stride[i] == step.stride[i];
   }
-  if (!entry.valid || entry.key != key) {
-    entry = {key, transfer_cost(*prepared_, *hbm_, step), true};
+  if (!same) {
+    entry = {place,     step.bytes,  index_stride,
+             step.size, step.stride, transfer_cost(*prepared_, *hbm_, step)};
   }
   return entry.cost;
 }

@@ -1,7 +1,9 @@
 // What one DMA asks of its queue, the network and the memory.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <vector>
 
 #include "sim/exec/cursor.h"
 #include "sim/timing/hbm.h"
@@ -19,8 +21,8 @@ struct TransferCost {
 };
 TransferCost transfer_cost(const Prepared& prepared, const Hbm& hbm, const Step& step);
 
-// The steps' costs, reckoned once for each instruction, shape and alignment: most DMAs of a program
-// look like the one before.
+// The steps' costs, reckoned once for each instruction, shape and place in a row: most DMAs of a
+// program look like one before.
 class TransferCosts {
  public:
   TransferCosts(const Prepared& prepared, const Hbm& hbm);
@@ -28,15 +30,22 @@ class TransferCosts {
   const TransferCost& of(const Step& step);
 
  private:
+  static constexpr size_t kPlaces =
+      16;  // remembered for each instruction, by the bits of its place
   struct Entry {
-    std::array<int64_t, 2 * kMaxDims + 3> key;
+    int64_t place = -1;
+    int64_t bytes = 0;
+    int64_t index_stride = 0;
+    std::array<int64_t, kMaxDims> size;
+    std::array<int64_t, kMaxDims> stride;
     TransferCost cost;
-    bool valid = false;
   };
   const Prepared* prepared_;
   const Hbm* hbm_;
-  int64_t alignment_mask_;
-  std::vector<Entry> entries_;  // by instruction
+  int64_t place_mask_;
+  int place_shift_;              // to the highest bits that say where in a row
+  std::vector<uint32_t> first_;  // entry of each instruction that is a DMA
+  std::vector<Entry> entries_;
 };
 
 }  // namespace npu::sim
