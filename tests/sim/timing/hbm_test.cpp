@@ -59,7 +59,7 @@ TEST(TouchedStretches, AlignedRunsAreCountedExactly) {
 TEST(TouchedStretches, OtherRunsOnTheAverage) {
   std::mt19937_64 random(4);
   const auto upto = [&](int64_t most) { return int64_t(random() % uint64_t(most)) + 1; };
-  for (int i = 0; i < 1000; ++i) {
+  for (int i = 0; i < 150; ++i) {
     Footprint footprint;
     footprint.offset = upto(4096) - 1;
     footprint.run = upto(500);

@@ -57,14 +57,14 @@ TEST(MatrixDuration, EqualsScaleSimOnItsOwn) {
 
 TEST(MatrixDuration, EqualsTheSimulatedArrayToTheCycle) {
   Random random;
-  for (int round = 0; round < 240; ++round) {
+  for (int round = 0; round < 2400; ++round) {
     const int rows = random.number(1, 16);
     const int cols = random.number(1, 16);
     const bool preload = round % 2 == 1;
     const bool fast_load = round % 4 == 3;
     const int load_rows = fast_load ? random.number(1, rows) : 1;
     const int swap = fast_load ? random.number(0, most_swap(rows, cols, load_rows)) : 0;
-    const Product p = random.product(40);
+    const Product p = random.product(28);
     SCOPED_TRACE(testing::Message()
                  << rows << "x" << cols << (preload ? " preload " : " ") << p.m << "x" << p.k << "x"
                  << p.n << ", loads " << load_rows << " rows, swaps in " << swap);
