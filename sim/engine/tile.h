@@ -39,7 +39,7 @@ class Scratch {
     kCondition,
     kDestination,
     kIndex,
-    kBlocks,  // what a chain of element-wise instructions has in flight
+    kBlocks,   // what a chain of element-wise instructions has in flight
     kStable0,  // the core's: sources that their own instruction overwrites
     kStable1,
     kStable2,

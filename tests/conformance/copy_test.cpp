@@ -151,7 +151,7 @@ TEST_F(CopyTest, FillsCountWhateverTheyWrite) {
   EXPECT_EQ(of[0].dma_write_bytes, kSize);
   EXPECT_EQ(of[0].dma_read_bytes, 0u);
   EXPECT_EQ(std::memcmp(&of[0], &of[1], sizeof(npuCounters)), 0);
-  EXPECT_NEAR(times[0], times[1], 0.002);  // picoseconds, in doubles
+  EXPECT_NEAR(times[0], times[1], 0.002);     // picoseconds, in doubles
   EXPECT_GT(times[0], 1e9 * kSize / 2400e9);  // no faster than the memory
 }
 
