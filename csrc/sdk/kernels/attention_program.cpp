@@ -72,7 +72,8 @@ int64_t scratchpad_bytes(const AttentionForm& f) {
   bytes += f.rows * kColumns;
   bytes *= f.blocks;
   if (f.causal) bytes += f.rows * f.keys;
-  bytes += f.keys * (f.head_dim + f.value_dim) * type * f.buffers;
+  const int64_t parts = f.kv_heads == 1 ? 1 : f.kv_heads + 1;
+  bytes += f.keys * (f.head_dim + f.value_dim) * type * f.buffers * parts;
   bytes += f.keys * (f.paged ? kKeyNumbers + kPagedKeys : kKeyNumbers);
   return bytes + kAlignment;
 }
@@ -84,6 +85,22 @@ void choose_rows(const sim::Machine& machine, int64_t needed, AttentionForm& for
   form.rows = kFewestRows;
   while (form.rows * form.blocks < wanted) form.rows *= 2;
   form.keys = wanted_keys(machine, form.rows);
+}
+
+// KV heads that a program of few rows takes together where they are neighbours in memory: as many
+// as make a whole row of the memory of each key, if the scratchpad has room for them.
+void choose_kv_heads(const sim::Machine& machine, int64_t kv_heads, AttentionForm& form) {
+  const int64_t bytes = std::min(form.head_dim, form.value_dim) * sim::size_of(form.type);
+  for (int64_t heads = std::min(kv_heads, ceil_div(machine.hbm.row_bytes, bytes)); heads > 1;
+       --heads) {
+    if (kv_heads % heads != 0) continue;
+    AttentionForm form_of_heads = form;
+    form_of_heads.kv_heads = form_of_heads.blocks = static_cast<int>(heads);
+    form_of_heads.keys = 2 * machine.matrix.cols;
+    if (scratchpad_bytes(form_of_heads) > machine.scratchpad_bytes()) continue;
+    form = form_of_heads;
+    return;
+  }
 }
 
 // Shrinks the capacities until they fit.
@@ -124,7 +141,8 @@ std::array<int64_t, 5> AttentionForm::key() const {
   const int64_t types = code(type, 0) | code(out, 8) | code(sink_type, 16) | code(mask_type, 24);
   const int64_t form = static_cast<int64_t>(mask) | bit(causal, 8) | bit(window, 9) |
                        bit(soft_cap, 10) | bit(sinks, 11) | bit(logsumexp, 12) | bit(natural, 13);
-  return {types | form << 32, head_dim, value_dim, rows, keys << 16 | blocks << 8 | buffers};
+  return {types | form << 32, head_dim, value_dim, rows,
+          keys << 24 | kv_heads << 16 | blocks << 8 | buffers};
 }
 
 npuStatus check_attention(const AttentionCall& call) {
@@ -195,6 +213,11 @@ npuStatus plan_attention(const sim::Machine& machine, AttentionCall& call) {
 
   call.group = call.q.heads() / call.k.heads();
   choose_rows(machine, call.group * call.query_len, form);
+  const auto neighbours = [](const HeadsView& view) { return view.head_stride() == view.dim(); };
+  if (form.paged && call.group * call.query_len <= form.rows && neighbours(call.k) &&
+      neighbours(call.v)) {
+    choose_kv_heads(machine, call.k.heads(), form);
+  }
   if (!fit(machine, form)) {
     return sdk::failf(NPU_ERROR_UNIMPLEMENTED,
                       "{}: head dimensions {} and {} of type {} exceed a scratchpad of {} bytes",
@@ -202,9 +225,10 @@ npuStatus plan_attention(const sim::Machine& machine, AttentionCall& call) {
                       machine.scratchpad_bytes());
   }
   call.heads_each = even_part(call.group, std::min(call.group, form.rows));
-  call.head_chunks = call.k.heads() * ceil_div(call.group, call.heads_each);
+  call.head_chunks = call.k.heads() / form.kv_heads * ceil_div(call.group, call.heads_each);
   call.tokens_each = even_part(call.query_len, form.rows / call.heads_each);
-  call.query_tiles = ceil_div(call.query_len, call.tokens_each * form.blocks);
+  const int64_t tokens = call.tokens_each * (form.kv_heads == 1 ? form.blocks : 1);
+  call.query_tiles = ceil_div(call.query_len, tokens);
   return NPU_SUCCESS;
 }
 
@@ -277,7 +301,7 @@ AttentionProgram::AttentionProgram(std::string name, const sim::Machine& machine
   tile_ = rest / sequences_;
   // Of causal tiles the last see most keys.
   if (form_.causal) tile_ = query_tiles_ - 1 - tile_;
-  kv_head_ = chunk / chunks_;
+  kv_head_ = chunk / chunks_ * form_.kv_heads;
   const Value first = chunk % chunks_ * heads_each_;  // within the group
   head_ = kv_head_ * group_ + first;
   heads_ = b_.min(heads_each_, group_ - first);
@@ -337,8 +361,12 @@ void AttentionProgram::declare_arguments() {
 
 void AttentionProgram::declare_tiles() {
   const int64_t keys = form_.keys;
-  k_tile_ = b_.tile("tk", form_.type, keys * form_.head_dim, form_.buffers);
-  v_tile_ = b_.tile("tv", form_.type, keys * form_.value_dim, form_.buffers);
+  k_tile_ = b_.tile("tk", form_.type, keys * form_.head_dim * form_.kv_heads, form_.buffers);
+  v_tile_ = b_.tile("tv", form_.type, keys * form_.value_dim * form_.kv_heads, form_.buffers);
+  if (form_.kv_heads > 1) {
+    k_part_ = b_.tile("tk_part", form_.type, keys * form_.head_dim, form_.buffers);
+    v_part_ = b_.tile("tv_part", form_.type, keys * form_.value_dim, form_.buffers);
+  }
   if (form_.causal) {
     visible_ = b_.tile("visible", DType::b8, form_.rows * keys);
     key_numbers_ = b_.tile("key_numbers", DType::i32, keys);
@@ -384,26 +412,39 @@ void AttentionProgram::declare_block(Block& block) {
 
 // ---- The program --------------------------------------------------------------------------------
 
-// The scores of a block's next range are asked of the matrix engine before it adds the values of
-// the present one, so that it has work while the vector engine computes weights. Keys and values
-// are loaded as early as the names of their tiles are free.
 sim::Program AttentionProgram::write(const Sequence& sequence, const Load& load_keys,
                                      const Load& load_values) {
   declare_tiles();
   locate_blocks(sequence);
-  const Value ranges = b_.ceil_div(b_.max(end_ - begin_, 0), keys_each_);
-  const auto if_any = [&](const Value& number, const std::function<void(const Range&)>& body) {
-    b_.if_(number < ranges, [&] { body(range(number)); });
-  };
-  const auto load_k = [&](const Range& keys) { load_keys(k_tile_, keys.first, keys.count); };
-  const auto load_v = [&](const Range& keys) { load_values(v_tile_, keys.first, keys.count); };
-
   load_queries(blocks_[0], sequence);
-  if_any(0, load_k);
+  b_.if_(Value(0) < ranges_, [&] {
+    const Range first = range(0);
+    load_keys(k_tile_, first.first, first.count);
+  });
   for (const Block& block : blocks_) {
     if (block.number > 0) b_.if_(block.active, [&] { load_queries(block, sequence); });
     b_.if_(block.active, [&] { start_rows(block); });
   }
+  if (form_.kv_heads == 1) {
+    walk_in_turns(load_keys, load_values);
+  } else {
+    walk_kv_heads(load_keys, load_values);
+  }
+  for (const Block& block : blocks_) {
+    b_.if_(block.active, [&] { finish_rows(block, sequence); });
+  }
+  return b_.finish();
+}
+
+// The scores of a block's next range are asked of the matrix engine before it adds the values of
+// the present one, so that it has work while the vector engine computes weights. Keys and values
+// are loaded as early as the names of their tiles are free.
+void AttentionProgram::walk_in_turns(const Load& load_keys, const Load& load_values) {
+  const auto if_any = [&](const Value& number, const std::function<void(const Range&)>& body) {
+    b_.if_(number < ranges_, [&] { body(range(number)); });
+  };
+  const auto load_k = [&](const Range& keys) { load_keys(k_tile_, keys.first, keys.count); };
+  const auto load_v = [&](const Range& keys) { load_values(v_tile_, keys.first, keys.count); };
   if_any(0, [&](const Range& first) {
     for (const Block& block : blocks_) {
       b_.if_(sees(block, first), [&] { make_scores(block, first); });
@@ -411,10 +452,10 @@ sim::Program AttentionProgram::write(const Sequence& sequence, const Load& load_
     load_v(first);
   });
   if_any(1, load_k);
-  b_.loop(ranges, [&](const Value& number) {
+  b_.loop(ranges_, [&](const Value& number) {
     const Range now = range(number);
     const Range next = range(number + 1);
-    const Value goes_on = number + 1 < ranges;
+    const Value goes_on = number + 1 < ranges_;
     for (const Block& block : blocks_) {
       const Value seen = sees(block, now);
       b_.if_(seen, [&] {
@@ -430,16 +471,46 @@ sim::Program AttentionProgram::write(const Sequence& sequence, const Load& load_
     if_any(number + 1, load_v);
     if_any(number + 2, load_k);
   });
-  for (const Block& block : blocks_) {
-    b_.if_(block.active, [&] { finish_rows(block, sequence); });
-  }
-  return b_.finish();
+}
+
+// Few rows wait for the memory alone: either the keys or the values of all heads are on their way
+// while the others are used.
+void AttentionProgram::walk_kv_heads(const Load& load_keys, const Load& load_values) {
+  b_.loop(ranges_, [&](const Value& number) {
+    const Range now = range(number);
+    load_values(v_tile_, now.first, now.count);
+    for (const Block& block : blocks_) make_scores(block, now);
+    b_.if_(number + 1 < ranges_, [&] {
+      const Range next = range(number + 1);
+      load_keys(k_tile_, next.first, next.count);
+    });
+    for (const Block& block : blocks_) {
+      finish_scores(block, now);
+      make_weights(block);
+      update_rows(block);
+      add_values(block, now);
+    }
+  });
 }
 
 void AttentionProgram::locate_blocks(const Sequence& sequence) {
-  const Value first = tile_ * tokens_each_ * form_.blocks;
+  const bool tokens_apart = form_.kv_heads == 1;
+  const Value first = tile_ * tokens_each_ * (tokens_apart ? form_.blocks : 1);
   b_.if_(sequence.query_len <= first, [&] { b_.exit(); });
   for (Block& block : blocks_) {
+    if (!tokens_apart && block.number > 0) {
+      const int number = block.number;
+      const Block& other = blocks_[0];
+      block.token = other.token;
+      block.tokens = other.tokens;
+      block.rows = other.rows;
+      block.last_key = other.last_key;
+      block.begin = other.begin;
+      block.end = other.end;
+      block.head = head_ + group_ * number;
+      continue;
+    }
+    block.head = head_;
     block.token = first + tokens_each_ * block.number;
     block.tokens = b_.min(tokens_each_, sequence.query_len - block.token);
     block.rows = block.tokens * heads_;
@@ -454,6 +525,7 @@ void AttentionProgram::locate_blocks(const Sequence& sequence) {
     end_ = block.number == 0 ? block.end : b_.select(block.active, block.end, end_);
   }
   begin_ = blocks_[0].begin;
+  ranges_ = b_.ceil_div(b_.max(end_ - begin_, 0), keys_each_);
 }
 
 AttentionProgram::Range AttentionProgram::range(const Value& number) {
@@ -469,10 +541,10 @@ Value AttentionProgram::sees(const Block& block, const Range& range) {
 }
 
 void AttentionProgram::load_queries(const Block& block, const Sequence& sequence) {
-  b_.load(block.q, q_, sequence.q_offset + head_ * q_head_ + block.token * q_token_,
+  b_.load(block.q, q_, sequence.q_offset + block.head * q_head_ + block.token * q_token_,
           Region({{block.tokens, q_token_}, {heads_, q_head_}}, {{head_dim_, 1}}));
   if (!form_.sinks) return;
-  b_.load(block.sinks, sinks_, head_ * sink_stride_,
+  b_.load(block.sinks, sinks_, block.head * sink_stride_,
           Region({{block.tokens, 0}, {heads_, sink_stride_}}, {{1, 1}}));
 }
 
@@ -493,21 +565,29 @@ void AttentionProgram::start_rows(const Block& block) {
   b_.fill(block.sum, 0.0, block.rows, value_dim_);
 }
 
+Tile AttentionProgram::own_part(const Block& block, const Tile& all, const Tile& part,
+                                const Value& dim, const Range& range) {
+  if (form_.kv_heads == 1) return all;
+  b_.slice(part, all, 0, dim * block.number, range.count, dim);
+  return part;
+}
+
 void AttentionProgram::make_scores(const Block& block, const Range& range) {
   if (form_.mask != AttentionForm::Mask::none) {
     const auto& stride = mask_stride_;
     b_.load(block.mask, mask_,
-            sequence_ * stride[0] + head_ * stride[1] + block.token * stride[2] +
+            sequence_ * stride[0] + block.head * stride[1] + block.token * stride[2] +
                 range.first * stride[3],
             Region({{b_.min(block.tokens, mask_rows_), stride[2]},
                     {b_.min(heads_, mask_rows_), stride[1]}},
                    {{b_.min(range.count, mask_cols_), stride[3]}}));
   }
+  const Tile keys = own_part(block, k_tile_, k_part_, head_dim_, range);
   if (form_.causal) {
-    b_.mma(block.scores, block.q, k_tile_, {.zero = true, .transpose_b = true},
+    b_.mma(block.scores, block.q, keys, {.zero = true, .transpose_b = true},
            useful(block, range).scores);
   } else {
-    b_.mma(block.scores, block.q, k_tile_, {.zero = true, .transpose_b = true});
+    b_.mma(block.scores, block.q, keys, {.zero = true, .transpose_b = true});
   }
 }
 
@@ -565,10 +645,11 @@ void AttentionProgram::update_rows(const Block& block) {
 }
 
 void AttentionProgram::add_values(const Block& block, const Range& range) {
+  const Tile values = own_part(block, v_tile_, v_part_, value_dim_, range);
   if (form_.causal) {
-    b_.mma(block.sum, block.weights, v_tile_, {}, useful(block, range).values);
+    b_.mma(block.sum, block.weights, values, {}, useful(block, range).values);
   } else {
-    b_.mma(block.sum, block.weights, v_tile_, {});
+    b_.mma(block.sum, block.weights, values, {});
   }
 }
 
@@ -577,7 +658,7 @@ void AttentionProgram::finish_rows(const Block& block, const Sequence& sequence)
   b_.vector(TernaryFn::where, block.part, block.total, block.total, 1.0);
   b_.vector(UnaryFn::recip, block.part, block.part);
   b_.vector(BinaryFn::mul, block.result, block.sum, block.part);
-  b_.store(out_, sequence.out_offset + head_ * out_head_ + block.token * out_token_,
+  b_.store(out_, sequence.out_offset + block.head * out_head_ + block.token * out_token_,
            Region({{block.tokens, out_token_}, {heads_, out_head_}}, {{value_dim_, 1}}),
            block.result);
   if (!form_.logsumexp) return;
@@ -585,7 +666,7 @@ void AttentionProgram::finish_rows(const Block& block, const Sequence& sequence)
   b_.vector(TernaryFn::fma, block.logsumexp, block.offset,
             form_.natural ? -1.0 : -std::numbers::ln2, block.part);
   const auto& stride = logsumexp_stride_;
-  b_.store(logsumexp_, sequence_ * stride[0] + head_ * stride[1] + block.token * stride[2],
+  b_.store(logsumexp_, sequence_ * stride[0] + block.head * stride[1] + block.token * stride[2],
            Region({{block.tokens, stride[2]}, {heads_, stride[1]}}, {{1, 1}}), block.logsumexp);
 }
 

@@ -44,7 +44,8 @@ struct AttentionForm {
   int64_t value_dim = 0;
   int64_t rows = 0;  // of a block
   int64_t keys = 0;
-  int blocks = 1;  // of successive tokens
+  int blocks = 1;    // of successive tokens, or one for each KV head of the program
+  int kv_heads = 1;  // of a program; more than one stand side by side in the rows of the cache
   int buffers = 2;
 
   sim::DType compute() const { return type == sim::DType::f64 ? sim::DType::f64 : sim::DType::f32; }
@@ -106,9 +107,10 @@ class AttentionProgram {
 
   sdk::Builder& builder() { return b_; }
   const sdk::Value& sequence() const { return sequence_; }
-  const sdk::Value& kv_head() const { return kv_head_; }
-  const sdk::Value& head_dim() const { return head_dim_; }
-  const sdk::Value& value_dim() const { return value_dim_; }
+  const sdk::Value& kv_head() const { return kv_head_; }  // the first
+  // Elements of a key and of a value, of all KV heads of the program.
+  sdk::Value key_elements() const { return head_dim_ * form_.kv_heads; }
+  sdk::Value value_elements() const { return value_dim_ * form_.kv_heads; }
   sdk::Pointer k() const { return k_; }
   sdk::Pointer v() const { return v_; }
   // Within Load: of the keys that any row sees, and of one range.
@@ -123,8 +125,8 @@ class AttentionProgram {
     sdk::Value q_offset;
     sdk::Value out_offset;
   };
-  // Loads `count` keys (values) from number `first` on into the tile, of shape [count, dim]. A
-  // range's keys are asked for before its values.
+  // Loads `count` keys (values) from number `first` on into the tile, of shape [count, elements]. A
+  // range's keys are asked for before its values, its values before the next range's keys.
   using Load =
       std::function<void(const sdk::Tile&, const sdk::Value& first, const sdk::Value& count)>;
 
@@ -141,6 +143,7 @@ class AttentionProgram {
   };
   struct Block {
     int number = 0;
+    sdk::Value head = 0;                         // the first query head
     sdk::Value token = 0, tokens = 0, rows = 0;  // the first token, their number
     sdk::Value active = 1;                       // any tokens?
     sdk::Value last_key = 0;                     // of the first token (causal)
@@ -163,6 +166,11 @@ class AttentionProgram {
   sdk::Value sees(const Block& block, const Range& range);
   Useful useful(const Block& block, const Range& range);
   sdk::Value visible_pairs(const Block& block, const Range& range);
+  // The block's KV head of a tile of keys or values.
+  sdk::Tile own_part(const Block& block, const sdk::Tile& all, const sdk::Tile& part,
+                     const sdk::Value& dim, const Range& range);
+  void walk_in_turns(const Load& load_keys, const Load& load_values);
+  void walk_kv_heads(const Load& load_keys, const Load& load_values);
   void make_scores(const Block& block, const Range& range);
   void finish_scores(const Block& block, const Range& range);
   void hide(const Block& block, const Range& range);
@@ -187,8 +195,9 @@ class AttentionProgram {
 
   sdk::Value sequence_ = 0, tile_ = 0, kv_head_ = 0, head_ = 0, heads_ = 0;
   sdk::Value begin_ = 0, end_ = 0;  // of the keys that any block sees
+  sdk::Value ranges_ = 0;
 
-  sdk::Tile k_tile_, v_tile_, visible_, key_numbers_;
+  sdk::Tile k_tile_, v_tile_, k_part_, v_part_, visible_, key_numbers_;
   std::vector<Block> blocks_;
 };
 

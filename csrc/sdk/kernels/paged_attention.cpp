@@ -126,10 +126,10 @@ sim::Program build(const sim::Machine& machine, const Variant& variant) {
     b.if_(Value(0) < left, [&] { index.load(next, left); });
     index.locate(key_index, key_cache);
     if (!variant.same_strides) index.locate(value_index, value_cache);
-    b.gather(tile, program.k(), key_offset, key_index, 1, {{program.head_dim(), 1}});
+    b.gather(tile, program.k(), key_offset, key_index, 1, {{program.key_elements(), 1}});
   };
   const auto load_values = [&](const Tile& tile, const Value&, const Value&) {
-    b.gather(tile, program.v(), value_offset, value_index, 1, {{program.value_dim(), 1}});
+    b.gather(tile, program.v(), value_offset, value_index, 1, {{program.value_elements(), 1}});
   };
   return program.write({query_len, key_len, begin * q_token, begin * out_token}, load_keys,
                        load_values);
