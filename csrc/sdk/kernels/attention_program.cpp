@@ -28,6 +28,7 @@ namespace {
 
 constexpr int64_t kDimGranule = 32;
 constexpr int64_t kFewestRows = 16;
+constexpr int64_t kSplitGranule = 128;  // keys
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 // The lowest score of a row that has seen nothing. Finite, so that differences of such rows are
@@ -96,11 +97,47 @@ void choose_kv_heads(const sim::Machine& machine, int64_t kv_heads, AttentionFor
     if (kv_heads % heads != 0) continue;
     AttentionForm form_of_heads = form;
     form_of_heads.kv_heads = form_of_heads.blocks = static_cast<int>(heads);
-    form_of_heads.keys = 2 * machine.matrix.cols;
+    form_of_heads.keys = machine.matrix.cols;
     if (scratchpad_bytes(form_of_heads) > machine.scratchpad_bytes()) continue;
     form = form_of_heads;
     return;
   }
+}
+
+// How many programs share a sequence's keys: as many as let the cores finish together, as far as
+// what each costs by itself does not outweigh it. Depends on the machine and on shapes alone.
+int64_t choose_splits(const sim::Machine& machine, const AttentionCall& call) {
+  const AttentionForm& form = call.form;
+  const int64_t cores = machine.core.count;
+  const int64_t programs = call.grid();
+  // Beyond the memory's work for all of a sequence's keys, a program has its result written and
+  // read, and waits for the memory a few times before its transfers keep it busy.
+  constexpr double kWaits = 4;
+  const int64_t rows = call.query_len * call.group;
+  const int64_t result_bytes = 2 * rows * call.out.dim() * sim::size_of(form.compute());
+  const int64_t key_bytes = (call.k.dim() + call.v.dim()) * sim::size_of(form.type);
+  const double waited_bytes =
+      kWaits * machine.hbm.latency_ns * machine.hbm.bandwidth_gbps / static_cast<double>(cores);
+  const double own =
+      (static_cast<double>(result_bytes * form.kv_heads) + waited_bytes) /
+      static_cast<double>(std::max(key_bytes * form.kv_heads * call.key_len, int64_t{1}));
+  // Sequences differ in length: the more programs a core has, the better it evens out.
+  constexpr double kUneven = 0.15;
+  constexpr int64_t kMostRounds = 4;
+  int64_t best = 1;
+  double least = 0;
+  for (int64_t splits = 1; splits <= std::min(cores, ceil_div(call.key_len, kSplitGranule));
+       ++splits) {
+    const auto rounds = static_cast<double>(ceil_div(programs * splits, cores));
+    if (splits > 1 && rounds > kMostRounds) break;
+    const double each = 1 / static_cast<double>(splits) + (splits > 1 ? own : 0);
+    const double cost = rounds * each * (1 + kUneven / std::sqrt(rounds));
+    if (splits == 1 || cost < least) {
+      least = cost;
+      best = splits;
+    }
+  }
+  return best;
 }
 
 // Shrinks the capacities until they fit.
@@ -140,7 +177,8 @@ std::array<int64_t, 5> AttentionForm::key() const {
   const auto bit = [](bool flag, int shift) { return static_cast<int64_t>(flag) << shift; };
   const int64_t types = code(type, 0) | code(out, 8) | code(sink_type, 16) | code(mask_type, 24);
   const int64_t form = static_cast<int64_t>(mask) | bit(causal, 8) | bit(window, 9) |
-                       bit(soft_cap, 10) | bit(sinks, 11) | bit(logsumexp, 12) | bit(natural, 13);
+                       bit(soft_cap, 10) | bit(sinks, 11) | bit(logsumexp, 12) | bit(natural, 13) |
+                       bit(split, 14);
   return {types | form << 32, head_dim, value_dim, rows,
           keys << 24 | kv_heads << 16 | blocks << 8 | buffers};
 }
@@ -229,6 +267,9 @@ npuStatus plan_attention(const sim::Machine& machine, AttentionCall& call) {
   call.tokens_each = even_part(call.query_len, form.rows / call.heads_each);
   const int64_t tokens = call.tokens_each * (form.kv_heads == 1 ? form.blocks : 1);
   call.query_tiles = ceil_div(call.query_len, tokens);
+  const bool few_rows = form.kv_heads > 1 || (form.blocks == 1 && call.query_tiles == 1);
+  if (form.paged && few_rows) call.splits = choose_splits(machine, call);
+  form.split = call.splits > 1;
   return NPU_SUCCESS;
 }
 
@@ -263,6 +304,12 @@ void pass_attention(Arguments& args, const AttentionCall& call, const Tensor& ma
   args.integer(call.head_chunks);
   args.integer(call.sequences);
   args.integer(call.query_tiles);
+  if (form.split) {
+    args.pointer(call.partials);
+    args.integer(call.splits);
+    args.integer(call.rows());
+    args.integer(call.q.heads());
+  }
   args.integer(call.tokens_each);
   args.integer(form.keys);
   if (form.window) args.integer(options.window);
@@ -295,9 +342,12 @@ AttentionProgram::AttentionProgram(std::string name, const sim::Machine& machine
     : form_(form), b_(std::move(name), machine) {
   declare_arguments();
   const Value number = form_.causal ? balanced_order() : b_.pid();
-  const Value rest = number / head_chunks_;
-  const Value chunk = number % head_chunks_;
+  const Value whole = number / splits_;
+  const Value rest = whole / head_chunks_;
+  const Value chunk = whole % head_chunks_;
   sequence_ = rest % sequences_;
+  // Short sequences fill few splits: each begins on another core.
+  if (form_.split) split_ = (number + sequence_) % splits_;
   tile_ = rest / sequences_;
   // Of causal tiles the last see most keys.
   if (form_.causal) tile_ = query_tiles_ - 1 - tile_;
@@ -334,6 +384,12 @@ void AttentionProgram::declare_arguments() {
   head_chunks_ = b_.integer("head_chunks");
   sequences_ = b_.integer("sequences");
   query_tiles_ = b_.integer("query_tiles");
+  if (form_.split) {
+    partials_ = b_.pointer("partials");
+    splits_ = b_.integer("splits");
+    all_rows_ = b_.integer("rows");
+    all_heads_ = b_.integer("heads");
+  }
   tokens_each_ = b_.integer("tokens_each");
   keys_each_ = b_.integer("keys_each");
   if (form_.window) window_ = b_.integer("window");
@@ -525,7 +581,16 @@ void AttentionProgram::locate_blocks(const Sequence& sequence) {
     end_ = block.number == 0 ? block.end : b_.select(block.active, block.end, end_);
   }
   begin_ = blocks_[0].begin;
+  if (form_.split) take_split();
   ranges_ = b_.ceil_div(b_.max(end_ - begin_, 0), keys_each_);
+}
+
+// Equal parts of the keys, the last ones shorter or empty.
+void AttentionProgram::take_split() {
+  const Value keys = b_.max(end_ - begin_, 0);
+  const Value each = b_.ceil_div(keys, splits_ * kSplitGranule) * kSplitGranule;
+  begin_ = begin_ + split_ * each;
+  end_ = b_.min(end_, begin_ + each);
 }
 
 AttentionProgram::Range AttentionProgram::range(const Value& number) {
@@ -554,14 +619,21 @@ void AttentionProgram::start_rows(const Block& block) {
     b_.reshape(block.last_keys, block.rows, 1);
     if (form_.window) b_.vector(BinaryFn::sub, block.first_keys, block.last_keys, window_);
   }
+  const auto nothing = [&] {
+    b_.fill(block.offset, -lowest(form_.compute()), block.rows, 1);
+    b_.fill(block.total, 0.0, block.rows, 1);
+  };
   // A sink is a logit that the row has seen already.
-  if (form_.sinks) {
+  const auto sink = [&] {
     b_.vector(BinaryFn::mul, block.offset, block.sinks,
               form_.natural ? -1.0 : -std::numbers::log2e);
+    b_.fill(block.total, 1.0, block.rows, 1);
+  };
+  if (form_.sinks) {
+    b_.if_(split_ == Value(0), sink, nothing);
   } else {
-    b_.fill(block.offset, -lowest(form_.compute()), block.rows, 1);
+    nothing();
   }
-  b_.fill(block.total, form_.sinks ? 1.0 : 0.0, block.rows, 1);
   b_.fill(block.sum, 0.0, block.rows, value_dim_);
 }
 
@@ -653,7 +725,26 @@ void AttentionProgram::add_values(const Block& block, const Range& range) {
   }
 }
 
+// Sums [splits, rows, value_dim], then offsets and totals [splits, rows]; a row is a token and a
+// head. Sums of splits without keys are left out.
+void AttentionProgram::store_partials(const Block& block, const Sequence& sequence) {
+  const Value row = (sequence.first_token + block.token) * all_heads_ + block.head;
+  const Value at = split_ * all_rows_ + row;
+  const Value statistics = splits_ * all_rows_;
+  const auto store = [&](const Value& offset, const Tile& tile, const Value& dim) {
+    b_.store(partials_, offset,
+             Region({{block.tokens, all_heads_ * dim}, {heads_, dim}}, {{dim, 1}}), tile);
+  };
+  b_.if_(Value(0) < ranges_, [&] { store(at * value_dim_, block.sum, value_dim_); });
+  store(statistics * value_dim_ + at, block.offset, 1);
+  store(statistics * (value_dim_ + 1) + at, block.total, 1);
+}
+
 void AttentionProgram::finish_rows(const Block& block, const Sequence& sequence) {
+  if (form_.split) {
+    store_partials(block, sequence);
+    return;
+  }
   // A row that saw nothing has a sum and a total of 0.
   b_.vector(TernaryFn::where, block.part, block.total, block.total, 1.0);
   b_.vector(UnaryFn::recip, block.part, block.part);

@@ -38,6 +38,9 @@ struct AttentionForm {
   // additive masks, whose lowest finite values must not overflow, and for scales below zero.
   bool natural = false;
   bool paged = false;  // tiles for the keys' indices are needed
+  // A program sees a part of a sequence's keys and leaves a partial result: see
+  // combine_attention().
+  bool split = false;
 
   // Capacities. Head dimensions are rounded up, so that few programs serve many.
   int64_t head_dim = 0;
@@ -72,6 +75,7 @@ struct AttentionCall {
   AttentionOptions options;
   int64_t sequences = 0;
   int64_t query_len = 0;  // longest
+  int64_t key_len = 0;    // longest that is possible
 
   // Set by plan_attention().
   AttentionForm form;
@@ -80,8 +84,15 @@ struct AttentionCall {
   int64_t tokens_each = 1;  // of a block
   int64_t head_chunks = 1;  // programs side by side for one query tile
   int64_t query_tiles = 1;
+  int64_t splits = 1;  // programs side by side for the keys of one query tile
 
-  int64_t grid() const { return head_chunks * sequences * query_tiles; }
+  // Where partial results go, if keys are split: packed calls only.
+  void* partials = nullptr;
+  int64_t rows() const { return q.tensor->sizes[0] * q.heads(); }
+  int64_t partial_bytes() const { return splits * rows() * (out.dim() + 2) * size_of_compute(); }
+
+  int64_t size_of_compute() const { return sim::size_of(form.compute()); }
+  int64_t grid() const { return splits * head_chunks * sequences * query_tiles; }
 };
 
 // Dtypes, head counts, head dimensions, unit last strides and options of a call; ranks and token
@@ -124,6 +135,7 @@ class AttentionProgram {
     sdk::Value key_len;
     sdk::Value q_offset;
     sdk::Value out_offset;
+    sdk::Value first_token = 0;  // among those of all sequences, where keys may be split
   };
   // Loads `count` keys (values) from number `first` on into the tile, of shape [count, elements]. A
   // range's keys are asked for before its values, its values before the next range's keys.
@@ -160,6 +172,7 @@ class AttentionProgram {
   void declare_block(Block& block);
   sdk::Value balanced_order();
   void locate_blocks(const Sequence& sequence);
+  void take_split();
   void load_queries(const Block& block, const Sequence& sequence);
   void start_rows(const Block& block);
   Range range(const sdk::Value& number);
@@ -178,11 +191,12 @@ class AttentionProgram {
   void update_rows(const Block& block);
   void add_values(const Block& block, const Range& range);
   void finish_rows(const Block& block, const Sequence& sequence);
+  void store_partials(const Block& block, const Sequence& sequence);
 
   AttentionForm form_;
   sdk::Builder b_;
 
-  sdk::Pointer q_, k_, v_, out_, mask_, logsumexp_, sinks_;
+  sdk::Pointer q_, k_, v_, out_, mask_, logsumexp_, sinks_, partials_;
   sdk::Value head_dim_ = 0, value_dim_ = 0;
   sdk::Value q_token_ = 0, q_head_ = 0, out_token_ = 0, out_head_ = 0;
   sdk::Value group_ = 0, heads_each_ = 0, chunks_ = 0, head_chunks_ = 0;
@@ -191,6 +205,7 @@ class AttentionProgram {
   std::array<sdk::Value, 4> mask_stride_ = {0, 0, 0, 0};
   sdk::Value mask_rows_ = 0, mask_cols_ = 0;
   std::array<sdk::Value, 3> logsumexp_stride_ = {0, 0, 0};
+  sdk::Value splits_ = 1, split_ = 0, all_rows_ = 0, all_heads_ = 0;
   sdk::Value factor_ = 0.0, minus_factor_ = 0.0, before_cap_ = 0.0, after_cap_ = 0.0;
 
   sdk::Value sequence_ = 0, tile_ = 0, kv_head_ = 0, head_ = 0, heads_ = 0;

@@ -20,7 +20,6 @@ using sdk::Tile;
 using sdk::UnaryFn;
 using sdk::Value;
 
-constexpr int kLoadBuffers = 2;
 enum { kX, kY, kMean, kRstd, kTensors };  // of the walk
 
 struct Variant {
@@ -38,10 +37,10 @@ struct Variant {
 };
 
 int64_t capacity_of(const sim::Machine& machine, const Variant& v) {
-  int64_t bytes = 2 * sim::size_of(v.y) + kLoadBuffers * sim::size_of(v.x);
+  int64_t bytes = 2 * sim::size_of(v.y) + load_buffers(machine) * sim::size_of(v.x);
   bytes += 3 * sim::size_of(v.compute());  // intermediate results
-  if (v.has_weight) bytes += kLoadBuffers * sim::size_of(v.weight);
-  if (v.has_bias) bytes += kLoadBuffers * sim::size_of(v.bias);
+  if (v.has_weight) bytes += load_buffers(machine) * sim::size_of(v.weight);
+  if (v.has_bias) bytes += load_buffers(machine) * sim::size_of(v.bias);
   constexpr int64_t kLineTiles = 8;  // tiles with one element a line, of a quarter's capacity
   return tile_capacity(machine, bytes + kLineTiles * sim::size_of(v.compute()) / 4, kLineElements);
 }
@@ -63,7 +62,7 @@ sim::Program build_layer_norm(const sim::Machine& machine, const Variant& v) {
   const int64_t capacity = capacity_of(machine, v);
   const int64_t lines = line_capacity(capacity);
   const DType compute = v.compute();
-  const Tile x = b.tile("x", v.x, capacity, kLoadBuffers);
+  const Tile x = b.tile("x", v.x, capacity, load_buffers(machine));
   const Tile centered = b.tile("centered", compute, capacity);
   const Tile squares = b.tile("squares", compute, capacity);
   const Tile scaled = b.tile("scaled", compute, capacity);
@@ -106,7 +105,7 @@ sim::Program build_layer_norm(const sim::Machine& machine, const Variant& v) {
   walk.chunks([&](const Value& start, const Value& count) {
     if (!walk.whole()) center(start, count);
     const auto column = [&](const char* name, DType type, Pointer from) {
-      const Tile tile = b.tile(name, type, capacity, kLoadBuffers);
+      const Tile tile = b.tile(name, type, capacity, load_buffers(machine));
       b.load(tile, from, start, Region({}, {{count, 1}}));
       return tile;
     };

@@ -34,6 +34,7 @@ constexpr Entry kEntries[] = {
     {{"arange", "start + i * step, f32"}, library_arange},
     {{"argmax", "place of the largest element of long rows, f32"}, library_argmax},
     {{"argmin", "place of the smallest element of long rows, f32"}, library_argmin},
+    {{"combine_attention", "joins the partial results of split keys"}, library_combine_attention},
     {{"fill", "one value throughout contiguous memory, f32"}, library_fill},
     {{"flash_attention", "dense attention with masks, causal, bf16"}, library_flash_attention},
     {{"fused_add_rms_norm", "adds to the residual stream, then RMSNorm with weight, bf16"},

@@ -2,10 +2,12 @@
 // block table names. The DMA gathers them key by key, so any block size and any strides will do.
 #include <optional>
 
+#include "csrc/sdk/kernels/attention_combine.h"
 #include "csrc/sdk/kernels/attention_program.h"
 #include "csrc/sdk/kernels/iteration.h"
 #include "csrc/sdk/kernels/library_programs.h"
 #include "csrc/sdk/kernels/sequence_table.h"
+#include "csrc/sdk/kernels/workspace.h"
 #include "csrc/sdk/runtime/status.h"
 
 namespace npu::kernels {
@@ -113,8 +115,9 @@ sim::Program build(const sim::Machine& machine, const Variant& variant) {
                                : b.tile("value_index", DType::i64, variant.form.keys, buffers);
 
   const Value begin = starts.load(program.sequence());
-  const Value query_len = starts.load(program.sequence() + 1) - begin;
+  const Value end = starts.load(program.sequence() + 1);
   const Value key_len = lengths.load(program.sequence());
+  const Value query_len = end - begin;
   const Value key_offset = program.kv_head() * key_cache.head_stride;
   const Value value_offset = program.kv_head() * value_cache.head_stride;
   const auto load_keys = [&](const Tile& tile, const Value& first, const Value& count) {
@@ -131,7 +134,7 @@ sim::Program build(const sim::Machine& machine, const Variant& variant) {
   const auto load_values = [&](const Tile& tile, const Value&, const Value&) {
     b.gather(tile, program.v(), value_offset, value_index, 1, {{program.value_elements(), 1}});
   };
-  return program.write({query_len, key_len, begin * q_token, begin * out_token}, load_keys,
+  return program.write({query_len, key_len, begin * q_token, begin * out_token, begin}, load_keys,
                        load_values);
 }
 
@@ -183,6 +186,7 @@ npuStatus paged_attention(const Tensor& out, const Tensor& q, const Tensor& k_ca
     call.options = options;
     call.sequences = sequences;
     call.query_len = max_query_len;
+    call.key_len = block_table.sizes[1] * k_cache.sizes[1];
     NPU_RETURN_IF_ERROR(check_attention(call));
     const sim::Machine* machine = sdk::machine_of(stream);
     if (machine == nullptr) return sdk::fail(NPU_ERROR_INVALID_HANDLE, "no such stream");
@@ -200,6 +204,11 @@ npuStatus paged_attention(const Tensor& out, const Tensor& q, const Tensor& k_ca
         stream, {kKernel, {key[0], key[1], key[2], key[3], key[4], variant.key()}},
         [&variant](const sim::Machine& m) { return build(m, variant); }, &kernel));
 
+    Workspace workspace(stream);
+    if (call.form.split) {
+      NPU_RETURN_IF_ERROR(workspace.allocate(call.partial_bytes()));
+      call.partials = workspace.data();
+    }
     Arguments args;
     pass_attention(args, call, {}, {});
     pass_sequence_table(args, cu_seqlens_q);
@@ -213,7 +222,8 @@ npuStatus paged_attention(const Tensor& out, const Tensor& q, const Tensor& k_ca
     args.integer(k_cache.sizes[1]);
     args.integer(block_table.strides[0]);
     args.integer(block_table.strides[1]);
-    return launch(kernel, call.grid(), args, stream);
+    NPU_RETURN_IF_ERROR(launch(kernel, call.grid(), args, stream));
+    return call.form.split ? combine_attention(*machine, call, cu_seqlens_q, stream) : NPU_SUCCESS;
   });
 }
 

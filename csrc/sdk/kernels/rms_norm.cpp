@@ -20,8 +20,6 @@ using sdk::Tile;
 using sdk::UnaryFn;
 using sdk::Value;
 
-constexpr int kLoadBuffers = 2;
-
 struct Variant {
   DType y, x, residual, weight;
   bool adds = false;  // x to the residual, which is what is normalised
@@ -37,10 +35,11 @@ struct Variant {
 };
 
 int64_t capacity_of(const sim::Machine& machine, const Variant& v) {
-  int64_t bytes = 2 * sim::size_of(v.y) + kLoadBuffers * sim::size_of(v.x);
+  int64_t bytes = 2 * sim::size_of(v.y) + load_buffers(machine) * sim::size_of(v.x);
   bytes += 2 * sim::size_of(v.compute());  // intermediate results
-  if (v.has_weight) bytes += kLoadBuffers * sim::size_of(v.weight) + sim::size_of(v.compute());
-  if (v.adds) bytes += (kLoadBuffers + 2) * sim::size_of(v.residual);
+  if (v.has_weight)
+    bytes += load_buffers(machine) * sim::size_of(v.weight) + sim::size_of(v.compute());
+  if (v.adds) bytes += (load_buffers(machine) + 2) * sim::size_of(v.residual);
   constexpr int64_t kLineTiles = 4;  // tiles with one element a line, of a quarter's capacity
   return tile_capacity(machine, bytes + kLineTiles * sim::size_of(v.compute()) / 4, kLineElements);
 }
@@ -59,8 +58,8 @@ sim::Program build_rms_norm(const sim::Machine& machine, const Variant& v) {
   const int64_t capacity = capacity_of(machine, v);
   const int64_t lines = line_capacity(capacity);
   const DType compute = v.compute();
-  const Tile x = b.tile("x", v.x, capacity, kLoadBuffers);
-  const Tile old = v.adds ? b.tile("old", v.residual, capacity, kLoadBuffers) : x;
+  const Tile x = b.tile("x", v.x, capacity, load_buffers(machine));
+  const Tile old = v.adds ? b.tile("old", v.residual, capacity, load_buffers(machine)) : x;
   const Tile total = v.adds ? b.tile("total", v.residual, capacity, 2) : x;
   const Tile squares = b.tile("squares", compute, capacity);
   const Tile scaled = b.tile("scaled", compute, capacity);
@@ -95,7 +94,7 @@ sim::Program build_rms_norm(const sim::Machine& machine, const Variant& v) {
              walk.region(v.adds ? kResidual : kX, count));
     }
     if (v.has_weight) {
-      const Tile weight = b.tile("weight", v.weight, capacity, kLoadBuffers);
+      const Tile weight = b.tile("weight", v.weight, capacity, load_buffers(machine));
       b.load(weight, weight_data, start, Region({}, {{count, 1}}));
       Tile factor = weight;
       if (v.has_offset) {

@@ -34,12 +34,10 @@ struct Types {
   }
 };
 
-constexpr int kLoadBuffers = 2;
-
 // Inputs, two tiles of intermediate results, and the output.
 int64_t capacity_of(const sim::Machine& machine, const Types& types) {
   int64_t bytes = 2 * sim::size_of(types.out) + 2 * sim::size_of(types.compute());
-  for (int i = 0; i < types.inputs; ++i) bytes += kLoadBuffers * sim::size_of(types.in[i]);
+  for (int i = 0; i < types.inputs; ++i) bytes += load_buffers(machine) * sim::size_of(types.in[i]);
   constexpr int64_t kLineTiles = 4;  // tiles with one element a line, of a quarter's capacity
   return tile_capacity(machine, bytes + kLineTiles * sim::size_of(types.compute()) / 4,
                        kLineElements);
@@ -57,7 +55,7 @@ sim::Program build_softmax(const sim::Machine& machine, const Types& types, cons
   const int64_t capacity = capacity_of(machine, types);
   const int64_t lines = line_capacity(capacity);
   const DType compute = types.compute();
-  const Tile x = b.tile("x", types.in[0], capacity, kLoadBuffers);
+  const Tile x = b.tile("x", types.in[0], capacity, load_buffers(machine));
   const Tile shifted = b.tile("shifted", compute, capacity);
   const Tile power = b.tile("power", compute, capacity);
   const Tile y = b.tile("y", types.out, capacity, 2);
@@ -103,8 +101,8 @@ sim::Program build_backward(const sim::Machine& machine, const Types& types, con
   const int64_t capacity = capacity_of(machine, types);
   const int64_t lines = line_capacity(capacity);
   const DType compute = types.compute();
-  const Tile grad = b.tile("grad", types.in[0], capacity, kLoadBuffers);
-  const Tile y = b.tile("y", types.in[1], capacity, kLoadBuffers);
+  const Tile grad = b.tile("grad", types.in[0], capacity, load_buffers(machine));
+  const Tile y = b.tile("y", types.in[1], capacity, load_buffers(machine));
   const Tile product = b.tile("product", compute, capacity);
   const Tile rest = b.tile("rest", compute, capacity);
   const Tile result = b.tile("result", types.out, capacity, 2);

@@ -30,9 +30,11 @@ sim::Program build(const sim::Machine& machine, const AttentionForm& form, DType
   const Value out_token = b.integer("out_start_stride");
 
   const Value q_begin = query_table.load(program.sequence());
-  const Value query_len = query_table.load(program.sequence() + 1) - q_begin;
+  const Value q_end = query_table.load(program.sequence() + 1);
   const Value k_begin = key_table.load(program.sequence());
-  const Value key_len = key_table.load(program.sequence() + 1) - k_begin;
+  const Value k_end = key_table.load(program.sequence() + 1);
+  const Value query_len = q_end - q_begin;
+  const Value key_len = k_end - k_begin;
   const auto rows_of = [&](Pointer pointer, const Value& head, const Value& token,
                            const Value& dim) {
     const Value offset = k_begin * token + program.kv_head() * head;
