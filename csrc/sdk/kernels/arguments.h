@@ -1,6 +1,7 @@
 // The argument list of a launch, in the order in which the program declared them.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 
@@ -22,6 +23,11 @@ class Arguments {
     } else {
       integer(value.integer);
     }
+  }
+
+  void append(const Arguments& others) {
+    std::copy_n(others.list_.begin(), others.count_, list_.begin() + count_);
+    count_ += others.count_;
   }
 
   const npuArg* data() const { return list_.data(); }

@@ -57,7 +57,7 @@ sim::Program build_layer_norm(const sim::Machine& machine, const Variant& v) {
   const Pointer weight_data = optional(v.has_weight, "weight_data");
   const Pointer bias_data = optional(v.has_bias, "bias_data");
   const Value eps = b.real("eps");
-  const LineWalk walk(b, v.form, kTensors);
+  const Value columns = b.integer("columns");
 
   const int64_t capacity = capacity_of(machine, v);
   const int64_t lines = line_capacity(capacity);
@@ -72,57 +72,69 @@ sim::Program build_layer_norm(const sim::Machine& machine, const Variant& v) {
   const Tile mean = b.tile("mean", compute, lines, 2);
   const Tile variance = b.tile("variance", compute, lines);
   const Tile rstd = b.tile("rstd", compute, lines, 2);
-  const Value length = b.to_real(walk.length());
-
-  const auto load = [&](const Value& start, const Value& count) {
-    b.load(x, x_data, walk.offset(kX, start), walk.region(kX, count));
-    return x;
+  const auto statistic = [&](int tensor, const char* name) {
+    return v.has(tensor) ? b.tile(name, v.statistics, lines, 2) : Tile{};
   };
-  const auto center = [&](const Value& start, const Value& count) {
-    if (!walk.whole()) load(start, count);
-    b.vector(BinaryFn::sub, centered, x, mean);
+  const Tile mean_out = statistic(kMean, "mean.out");
+  const Tile rstd_out = statistic(kRstd, "rstd.out");
+  const auto parameter = [&](bool present, const char* name, DType type) {
+    return present ? b.tile(name, type, capacity, load_buffers(machine)) : Tile{};
   };
-  walk.reduce(ReduceFn::sum, sum, partial, load);
-  b.vector(BinaryFn::div, mean, sum, length);
-  walk.reduce(ReduceFn::sum, sum, partial, [&](const Value& start, const Value& count) {
-    center(start, count);
-    b.vector(UnaryFn::square, squares, centered);
-    return squares;
-  });
-  b.vector(BinaryFn::div, variance, sum, length);
-  b.vector(BinaryFn::add, variance, variance, eps);
-  b.vector(UnaryFn::rsqrt, rstd, variance);
-
-  const auto store_statistic = [&](int tensor, Pointer to, const Tile& tile) {
-    if (!v.has(tensor)) return;
-    const Tile stored = b.tile(tensor == kMean ? "mean.out" : "rstd.out", v.statistics, lines, 2);
-    b.vector(UnaryFn::copy, stored, tile);
-    b.store(to, walk.offset(tensor), walk.line_region(tensor), stored);
+  const Tile weight = parameter(v.has_weight, "weight", v.weight);
+  const Tile bias = parameter(v.has_bias, "bias", v.bias);
+  const auto load_parameters = [&](const Value& start, const Value& count) {
+    if (v.has_weight) b.load(weight, weight_data, start, Region({}, {{count, 1}}));
+    if (v.has_bias) b.load(bias, bias_data, start, Region({}, {{count, 1}}));
   };
-  store_statistic(kMean, mean_data, mean);
-  store_statistic(kRstd, rstd_data, rstd);
 
-  walk.chunks([&](const Value& start, const Value& count) {
-    if (!walk.whole()) center(start, count);
-    const auto column = [&](const char* name, DType type, Pointer from) {
-      const Tile tile = b.tile(name, type, capacity, load_buffers(machine));
-      b.load(tile, from, start, Region({}, {{count, 1}}));
-      return tile;
+  if (v.form.whole) load_parameters(0, columns);
+  each_tile(b, [&](const Value& number) {
+    const LineWalk walk(b, v.form, kTensors, number);
+    const Value length = b.to_real(walk.length());
+    const auto load = [&](const Value& start, const Value& count) {
+      b.load(x, x_data, walk.offset(kX, start), walk.region(kX, count));
+      return x;
     };
-    if (v.has_weight && v.has_bias) {
-      const Tile weight = column("weight", v.weight, weight_data);
-      const Tile bias = column("bias", v.bias, bias_data);
-      b.vector(BinaryFn::mul, scaled, centered, rstd);
-      b.vector(sdk::TernaryFn::fma, y, scaled, weight, bias);
-    } else if (v.has_weight) {
-      b.vector(BinaryFn::mul, scaled, centered, rstd);
-      b.vector(BinaryFn::mul, y, scaled, column("weight", v.weight, weight_data));
-    } else if (v.has_bias) {
-      b.vector(sdk::TernaryFn::fma, y, centered, rstd, column("bias", v.bias, bias_data));
-    } else {
-      b.vector(BinaryFn::mul, y, centered, rstd);
-    }
-    b.store(y_data, walk.offset(kY, start), walk.region(kY, count), y);
+    const auto center = [&](const Value& start, const Value& count) {
+      if (!walk.whole()) load(start, count);
+      b.vector(BinaryFn::sub, centered, x, mean);
+    };
+    walk.reduce(ReduceFn::sum, sum, partial, load);
+    b.vector(BinaryFn::div, mean, sum, length);
+    walk.reduce(ReduceFn::sum, sum, partial, [&](const Value& start, const Value& count) {
+      center(start, count);
+      b.vector(UnaryFn::square, squares, centered);
+      return squares;
+    });
+    b.vector(BinaryFn::div, variance, sum, length);
+    b.vector(BinaryFn::add, variance, variance, eps);
+    b.vector(UnaryFn::rsqrt, rstd, variance);
+
+    const auto store_statistic = [&](int tensor, Pointer to, const Tile& stored, const Tile& tile) {
+      if (!v.has(tensor)) return;
+      b.vector(UnaryFn::copy, stored, tile);
+      b.store(to, walk.offset(tensor), walk.line_region(tensor), stored);
+    };
+    store_statistic(kMean, mean_data, mean_out, mean);
+    store_statistic(kRstd, rstd_data, rstd_out, rstd);
+
+    walk.chunks([&](const Value& start, const Value& count) {
+      if (!walk.whole()) {
+        center(start, count);
+        load_parameters(start, count);
+      }
+      if (v.has_weight) b.vector(BinaryFn::mul, scaled, centered, rstd);
+      if (v.has_weight && v.has_bias) {
+        b.vector(sdk::TernaryFn::fma, y, scaled, weight, bias);
+      } else if (v.has_weight) {
+        b.vector(BinaryFn::mul, y, scaled, weight);
+      } else if (v.has_bias) {
+        b.vector(sdk::TernaryFn::fma, y, centered, rstd, bias);
+      } else {
+        b.vector(BinaryFn::mul, y, centered, rstd);
+      }
+      b.store(y_data, walk.offset(kY, start), walk.region(kY, count), y);
+    });
   });
   return b.finish();
 }
@@ -213,8 +225,10 @@ npuStatus layer_norm(const Tensor& y, const Tensor& mean, const Tensor& rstd, co
       if (tensor->defined()) args.pointer(tensor->data);
     }
     args.real(eps);
-    const int64_t grid = pass_lines(args, nest, v.form, *machine, capacity);
-    return launch(kernel, grid, args, stream);
+    args.integer(nest.length);
+    Arguments lines;
+    const int64_t tiles = pass_lines(lines, nest, v.form, *machine, capacity);
+    return launch(kernel, pass_tiles(args, lines, *machine, tiles), args, stream);
   });
 }
 

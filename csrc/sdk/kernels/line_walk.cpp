@@ -103,13 +103,15 @@ std::vector<Value> declare_strides(Builder& builder, int tensors, uint32_t left_
 
 }  // namespace
 
-LineWalk::LineWalk(Builder& builder, const LineForm& form, int tensors)
+LineWalk::LineWalk(Builder& builder, const LineForm& form, int tensors,
+                   const std::optional<Value>& tile_number)
     : builder_(builder),
       form_(form),
       length_(builder.integer("length")),
       chunk_(form.whole ? length_ : builder.integer("chunk")),
       line_stride_(declare_strides(builder, tensors, form.left_out)),
-      kept_(builder, form.kept_dims, tensors, {.left_out = form.left_out}) {}
+      kept_(builder, form.kept_dims, tensors,
+            {.left_out = form.left_out, .tile_number = tile_number}) {}
 
 Value LineWalk::offset(int tensor, const Value& start) const {
   return kept_.offset(tensor) + start * line_stride_[static_cast<size_t>(tensor)];
@@ -152,6 +154,21 @@ void LineWalk::reduce(sdk::ReduceFn fn, const Tile& sum, const Tile& partial,
 
 void LineWalk::fill(const Tile& tile, const Value& value) const {
   builder_.fill(tile, value, form_.rows ? lines() : Value(1), form_.rows ? Value(1) : lines());
+}
+
+void each_tile(Builder& builder, const std::function<void(const Value& number)>& body) {
+  const Value tiles = builder.integer("tiles");
+  builder.loop(builder.ceil_div(tiles - builder.pid(), builder.grid()),
+               [&](const Value& round) { body(builder.pid() + round * builder.grid()); });
+}
+
+int64_t pass_tiles(Arguments& args, const Arguments& lines, const sim::Machine& machine,
+                   int64_t tiles) {
+  // Enough programs for all of the host's threads and for cores to end together.
+  constexpr int64_t kProgramsEach = 16;
+  args.integer(tiles);
+  args.append(lines);
+  return std::min(tiles, machine.core.count * kProgramsEach);
 }
 
 }  // namespace npu::kernels

@@ -49,7 +49,8 @@ int64_t line_capacity(int64_t capacity);
 
 class LineWalk {
  public:
-  LineWalk(sdk::Builder& builder, const LineForm& form, int tensors);
+  LineWalk(sdk::Builder& builder, const LineForm& form, int tensors,
+           const std::optional<sdk::Value>& tile_number = {});
 
   bool rows() const { return form_.rows; }
   bool whole() const { return form_.whole; }
@@ -87,5 +88,14 @@ class LineWalk {
   std::vector<sdk::Value> line_stride_;
   TileWalk kept_;
 };
+
+// Several tiles to a program, so that what all lines share is loaded once. Declares how many there
+// are; body(number) makes the walk of a tile and works on it.
+void each_tile(sdk::Builder& builder, const std::function<void(const sdk::Value& number)>& body);
+
+// Passes what each_tile() declares, then the walk's arguments; returns the grid. `tiles`: what
+// pass_lines() gave for `lines`.
+int64_t pass_tiles(Arguments& args, const Arguments& lines, const sim::Machine& machine,
+                   int64_t tiles);
 
 }  // namespace npu::kernels

@@ -52,7 +52,7 @@ sim::Program build_rms_norm(const sim::Machine& machine, const Variant& v) {
   const Pointer weight_data = v.has_weight ? b.pointer("weight_data") : Pointer{};
   const Value eps = b.real("eps");
   const Value offset = b.real("offset");
-  const LineWalk walk(b, v.form, 3);
+  const Value columns = b.integer("columns");
   enum { kX, kY, kResidual };
 
   const int64_t capacity = capacity_of(machine, v);
@@ -68,45 +68,51 @@ sim::Program build_rms_norm(const sim::Machine& machine, const Variant& v) {
   const Tile sum = b.tile("sum", compute, lines);
   const Tile mean = b.tile("mean", compute, lines);
   const Tile scale = b.tile("scale", compute, lines);
+  const Tile weight =
+      v.has_weight ? b.tile("weight", v.weight, capacity, load_buffers(machine)) : Tile{};
+  const Tile factor = v.has_offset ? b.tile("factor", compute, capacity) : weight;
+  const auto load_weight = [&](const Value& start, const Value& count) {
+    if (!v.has_weight) return;
+    b.load(weight, weight_data, start, Region({}, {{count, 1}}));
+    if (v.has_offset) b.vector(BinaryFn::add, factor, weight, offset);
+  };
 
-  // First pass: the sum of squares, of the residual stream once it is written.
-  walk.reduce(ReduceFn::sum, sum, partial, [&](const Value& start, const Value& count) {
-    b.load(x, x_data, walk.offset(kX, start), walk.region(kX, count));
-    if (v.adds) {
-      const Value at = walk.offset(kResidual, start);
-      b.load(old, residual_data, at, walk.region(kResidual, count));
-      b.vector(BinaryFn::add, total, x, old);
-      b.store(residual_data, at, walk.region(kResidual, count), total);
-    }
-    b.vector(UnaryFn::square, squares, total);
-    return squares;
-  });
-  b.vector(BinaryFn::div, mean, sum, b.to_real(walk.length()));
-  b.vector(BinaryFn::add, mean, mean, eps);
-  b.vector(UnaryFn::rsqrt, scale, mean);
-
-  walk.chunks([&](const Value& start, const Value& count) {
-    Tile normed = total;
-    if (!walk.whole()) {
-      // With a residual, what the first pass wrote.
-      normed = v.adds ? old : x;
-      b.load(normed, v.adds ? residual_data : x_data, walk.offset(v.adds ? kResidual : kX, start),
-             walk.region(v.adds ? kResidual : kX, count));
-    }
-    if (v.has_weight) {
-      const Tile weight = b.tile("weight", v.weight, capacity, load_buffers(machine));
-      b.load(weight, weight_data, start, Region({}, {{count, 1}}));
-      Tile factor = weight;
-      if (v.has_offset) {
-        factor = b.tile("factor", compute, capacity);
-        b.vector(BinaryFn::add, factor, weight, offset);
+  if (v.form.whole) load_weight(0, columns);
+  each_tile(b, [&](const Value& number) {
+    const LineWalk walk(b, v.form, 3, number);
+    // First pass: the sum of squares, of the residual stream once it is written.
+    walk.reduce(ReduceFn::sum, sum, partial, [&](const Value& start, const Value& count) {
+      b.load(x, x_data, walk.offset(kX, start), walk.region(kX, count));
+      if (v.adds) {
+        const Value at = walk.offset(kResidual, start);
+        b.load(old, residual_data, at, walk.region(kResidual, count));
+        b.vector(BinaryFn::add, total, x, old);
+        b.store(residual_data, at, walk.region(kResidual, count), total);
       }
-      b.vector(BinaryFn::mul, scaled, normed, scale);
-      b.vector(BinaryFn::mul, y, scaled, factor);
-    } else {
-      b.vector(BinaryFn::mul, y, normed, scale);
-    }
-    b.store(y_data, walk.offset(kY, start), walk.region(kY, count), y);
+      b.vector(UnaryFn::square, squares, total);
+      return squares;
+    });
+    b.vector(BinaryFn::div, mean, sum, b.to_real(walk.length()));
+    b.vector(BinaryFn::add, mean, mean, eps);
+    b.vector(UnaryFn::rsqrt, scale, mean);
+
+    walk.chunks([&](const Value& start, const Value& count) {
+      Tile normed = total;
+      if (!walk.whole()) {
+        // With a residual, what the first pass wrote.
+        normed = v.adds ? old : x;
+        b.load(normed, v.adds ? residual_data : x_data, walk.offset(v.adds ? kResidual : kX, start),
+               walk.region(v.adds ? kResidual : kX, count));
+        load_weight(start, count);
+      }
+      if (v.has_weight) {
+        b.vector(BinaryFn::mul, scaled, normed, scale);
+        b.vector(BinaryFn::mul, y, scaled, factor);
+      } else {
+        b.vector(BinaryFn::mul, y, normed, scale);
+      }
+      b.store(y_data, walk.offset(kY, start), walk.region(kY, count), y);
+    });
   });
   return b.finish();
 }
@@ -164,8 +170,10 @@ npuStatus run(const Tensor& y, const Tensor& residual, const Tensor& x, const Te
     if (v.has_weight) args.pointer(weight.data);
     args.real(eps);
     args.real(weight_offset);
-    const int64_t grid = pass_lines(args, nest, v.form, *machine, capacity);
-    return launch(kernel, grid, args, stream);
+    args.integer(nest.length);
+    Arguments lines;
+    const int64_t tiles = pass_lines(lines, nest, v.form, *machine, capacity);
+    return launch(kernel, pass_tiles(args, lines, *machine, tiles), args, stream);
   });
 }
 
