@@ -1,4 +1,5 @@
 // dst[i] = start + i * step: the logical index is a second tensor of the walk that lies nowhere.
+#include "csrc/sdk/kernels/builder_names.h"
 #include "csrc/sdk/kernels/library_programs.h"
 #include "csrc/sdk/kernels/tile_walk.h"
 #include "csrc/sdk/runtime/status.h"
@@ -6,12 +7,6 @@
 
 namespace npu::kernels {
 namespace {
-
-using sdk::Builder;
-using sdk::DType;
-using sdk::Pointer;
-using sdk::Tile;
-using sdk::Value;
 
 // Counts in 64 bits, so that long ranges of short types do not drift.
 DType counter_type(DType dtype) { return sim::is_float(dtype) ? DType::f64 : DType::i64; }
@@ -33,7 +28,7 @@ sim::Program build_arange(const sim::Machine& machine, DType dtype, int dims) {
   b.iota(counter, start + steps(walk.offset(1)), steps(walk.stride(1, 0)), steps(walk.stride(1, 1)),
          walk.rows(), walk.cols());
   const Tile out = b.tile("out", dtype, capacity, 2);
-  b.vector(sdk::UnaryFn::copy, out, counter);
+  b.vector(UnaryFn::copy, out, counter);
   b.store(dst, walk.offset(0), walk.region(0), out);
   return b.finish();
 }

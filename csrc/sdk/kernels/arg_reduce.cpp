@@ -4,7 +4,7 @@
 // second one chooses among the parts.
 #include <algorithm>
 
-#include "csrc/sdk/builder/builder.h"
+#include "csrc/sdk/kernels/builder_names.h"
 #include "csrc/sdk/kernels/library_programs.h"
 #include "csrc/sdk/kernels/line_walk.h"
 #include "csrc/sdk/kernels/reduction.h"
@@ -14,14 +14,6 @@
 
 namespace npu::kernels {
 namespace {
-
-using sdk::BinaryFn;
-using sdk::Builder;
-using sdk::DType;
-using sdk::Pointer;
-using sdk::ReduceFn;
-using sdk::Tile;
-using sdk::Value;
 
 constexpr int kLoadBuffers = 2;
 enum { kIn, kValues, kIndices, kPlaces, kTensors };  // of the walk
@@ -87,15 +79,15 @@ sim::Program build_arg_reduce(const sim::Machine& machine, const Variant& v) {
       b.vector(v.largest ? BinaryFn::gt : BinaryFn::lt, better, found, extreme);
       if (sim::is_float(compute)) {
         // NaN is the extreme, the first one stays.
-        b.vector(sdk::UnaryFn::isnan, was_nan, extreme);
-        b.vector(sdk::UnaryFn::isnan, is_nan, found);
+        b.vector(UnaryFn::isnan, was_nan, extreme);
+        b.vector(UnaryFn::isnan, is_nan, found);
         b.vector(BinaryFn::gt, first_nan, is_nan, was_nan);
         b.vector(BinaryFn::lor, takes, better, first_nan);
       } else {
-        b.vector(sdk::UnaryFn::copy, takes, better);
+        b.vector(UnaryFn::copy, takes, better);
       }
-      b.vector(sdk::TernaryFn::where, place, takes, found_place, place);
-      b.vector(sdk::TernaryFn::where, extreme, takes, found, extreme);
+      b.vector(TernaryFn::where, place, takes, found_place, place);
+      b.vector(TernaryFn::where, extreme, takes, found, extreme);
     });
   }
 
@@ -106,12 +98,12 @@ sim::Program build_arg_reduce(const sim::Machine& machine, const Variant& v) {
     index = b.tile("index", DType::i64, lines);
     b.load(inner, places, walk.offset(kPlaces, 0), walk.region(kPlaces, walk.length()));
     b.gather_columns(chosen, inner, place);
-    b.vector(sdk::TernaryFn::fma, index, place, part, chosen);
+    b.vector(TernaryFn::fma, index, place, part, chosen);
   }
   if (v.has(kIndices)) b.store(indices, walk.offset(kIndices), walk.line_region(kIndices), index);
   if (v.has(kValues)) {
     const Tile value = b.tile("value", v.values, lines, 2);
-    b.vector(sdk::UnaryFn::copy, value, extreme);
+    b.vector(UnaryFn::copy, value, extreme);
     b.store(values, walk.offset(kValues), walk.line_region(kValues), value);
   }
   return b.finish();

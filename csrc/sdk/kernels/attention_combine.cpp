@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "csrc/sdk/kernels/builder_names.h"
 #include "csrc/sdk/kernels/library_programs.h"
 #include "csrc/sdk/kernels/sequence_table.h"
 #include "csrc/sdk/kernels/tile_walk.h"
@@ -9,17 +10,6 @@
 
 namespace npu::kernels {
 namespace {
-
-using sdk::BinaryFn;
-using sdk::Builder;
-using sdk::DType;
-using sdk::Pointer;
-using sdk::ReduceFn;
-using sdk::Region;
-using sdk::TernaryFn;
-using sdk::Tile;
-using sdk::UnaryFn;
-using sdk::Value;
 
 constexpr std::string_view kKernel = "combine_attention";
 

@@ -8,21 +8,12 @@
 #include <numbers>
 #include <utility>
 
+#include "csrc/sdk/kernels/builder_names.h"
 #include "csrc/sdk/kernels/iteration.h"
 #include "csrc/sdk/kernels/tile_walk.h"
 #include "csrc/sdk/runtime/status.h"
 
 namespace npu::kernels {
-
-using sdk::BinaryFn;
-using sdk::DType;
-using sdk::Operand;
-using sdk::ReduceFn;
-using sdk::Region;
-using sdk::TernaryFn;
-using sdk::Tile;
-using sdk::UnaryFn;
-using sdk::Value;
 
 namespace {
 
@@ -181,6 +172,19 @@ std::array<int64_t, 5> AttentionForm::key() const {
                        bit(split, 14);
   return {types | form << 32, head_dim, value_dim, rows,
           keys << 24 | kv_heads << 16 | blocks << 8 | buffers};
+}
+
+AttentionCall packed_call(std::string_view kernel, const Tensor& out, const Tensor& q,
+                          const AttentionOptions& options, int64_t sequences,
+                          int64_t max_query_len) {
+  AttentionCall call;
+  call.kernel = kernel;
+  call.q = {&q, 0, 1};
+  call.out = {&out, 0, 1};
+  call.options = options;
+  call.sequences = sequences;
+  call.query_len = max_query_len;
+  return call;
 }
 
 npuStatus check_attention(const AttentionCall& call) {

@@ -95,6 +95,11 @@ struct AttentionCall {
   int64_t grid() const { return splits * head_chunks * sequences * query_tiles; }
 };
 
+// A call on packed queries [T, H, D] and results; where keys and values lie is left to be said.
+AttentionCall packed_call(std::string_view kernel, const Tensor& out, const Tensor& q,
+                          const AttentionOptions& options, int64_t sequences,
+                          int64_t max_query_len);
+
 // Dtypes, head counts, head dimensions, unit last strides and options of a call; ranks and token
 // counts are the front end's.
 npuStatus check_attention(const AttentionCall& call);

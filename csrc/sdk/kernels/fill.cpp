@@ -1,6 +1,7 @@
 // Fills are DMA alone: each program fills one part of the outermost dimension that a DMA reaches.
 #include <algorithm>
 
+#include "csrc/sdk/kernels/builder_names.h"
 #include "csrc/sdk/kernels/library_programs.h"
 #include "csrc/sdk/kernels/tile_walk.h"
 #include "csrc/sdk/runtime/status.h"
@@ -8,12 +9,6 @@
 
 namespace npu::kernels {
 namespace {
-
-using sdk::Builder;
-using sdk::DType;
-using sdk::Pointer;
-using sdk::Region;
-using sdk::Value;
 
 // dims dimensions; the innermost kTileDims are those of a TileWalk whose tiles are whole
 // dimensions.

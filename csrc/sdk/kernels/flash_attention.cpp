@@ -3,18 +3,13 @@
 #include <fmt/ranges.h>
 
 #include "csrc/sdk/kernels/attention_program.h"
+#include "csrc/sdk/kernels/builder_names.h"
 #include "csrc/sdk/kernels/iteration.h"
 #include "csrc/sdk/kernels/library_programs.h"
 #include "csrc/sdk/runtime/status.h"
 
 namespace npu::kernels {
 namespace {
-
-using sdk::DType;
-using sdk::Pointer;
-using sdk::Region;
-using sdk::Tile;
-using sdk::Value;
 
 constexpr std::string_view kKernel = "attention";
 

@@ -2,6 +2,7 @@
 #include <array>
 #include <vector>
 
+#include "csrc/sdk/kernels/builder_names.h"
 #include "csrc/sdk/kernels/elementwise_table.h"
 #include "csrc/sdk/kernels/library_programs.h"
 #include "csrc/sdk/kernels/tile_walk.h"
@@ -10,11 +11,6 @@
 
 namespace npu::kernels {
 namespace {
-
-using sdk::Builder;
-using sdk::Operand;
-using sdk::Pointer;
-using sdk::Tile;
 
 constexpr std::string_view kKernel = "gated_activation";
 constexpr int kTensors = 3;          // out, the activated half, the gate

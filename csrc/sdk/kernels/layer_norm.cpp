@@ -1,7 +1,7 @@
 // y = (x - mean) * rsqrt(var + eps) * weight + bias over contiguous rows.
 #include <array>
 
-#include "csrc/sdk/builder/builder.h"
+#include "csrc/sdk/kernels/builder_names.h"
 #include "csrc/sdk/kernels/library_programs.h"
 #include "csrc/sdk/kernels/line_walk.h"
 #include "csrc/sdk/runtime/status.h"
@@ -9,16 +9,6 @@
 
 namespace npu::kernels {
 namespace {
-
-using sdk::BinaryFn;
-using sdk::Builder;
-using sdk::DType;
-using sdk::Pointer;
-using sdk::ReduceFn;
-using sdk::Region;
-using sdk::Tile;
-using sdk::UnaryFn;
-using sdk::Value;
 
 enum { kX, kY, kMean, kRstd, kTensors };  // of the walk
 
@@ -125,11 +115,11 @@ sim::Program build_layer_norm(const sim::Machine& machine, const Variant& v) {
       }
       if (v.has_weight) b.vector(BinaryFn::mul, scaled, centered, rstd);
       if (v.has_weight && v.has_bias) {
-        b.vector(sdk::TernaryFn::fma, y, scaled, weight, bias);
+        b.vector(TernaryFn::fma, y, scaled, weight, bias);
       } else if (v.has_weight) {
         b.vector(BinaryFn::mul, y, scaled, weight);
       } else if (v.has_bias) {
-        b.vector(sdk::TernaryFn::fma, y, centered, rstd, bias);
+        b.vector(TernaryFn::fma, y, centered, rstd, bias);
       } else {
         b.vector(BinaryFn::mul, y, centered, rstd);
       }

@@ -5,6 +5,7 @@
 
 #include <vector>
 
+#include "csrc/sdk/kernels/builder_names.h"
 #include "csrc/sdk/kernels/library_programs.h"
 #include "csrc/sdk/kernels/tile_walk.h"
 #include "csrc/sdk/runtime/kernel_cache.h"
@@ -13,15 +14,6 @@
 
 namespace npu::kernels {
 namespace {
-
-using sdk::BinaryFn;
-using sdk::Builder;
-using sdk::DType;
-using sdk::Pointer;
-using sdk::ReduceFn;
-using sdk::TernaryFn;
-using sdk::Tile;
-using sdk::Value;
 
 // Tensors of the walk, which goes through `in` in row-major order; kNumber counts its elements.
 enum : int { kIn, kNumber, kTensors };

@@ -4,6 +4,7 @@
 
 #include "csrc/sdk/kernels/attention_combine.h"
 #include "csrc/sdk/kernels/attention_program.h"
+#include "csrc/sdk/kernels/builder_names.h"
 #include "csrc/sdk/kernels/iteration.h"
 #include "csrc/sdk/kernels/library_programs.h"
 #include "csrc/sdk/kernels/sequence_table.h"
@@ -12,14 +13,6 @@
 
 namespace npu::kernels {
 namespace {
-
-using sdk::BinaryFn;
-using sdk::DType;
-using sdk::Pointer;
-using sdk::TernaryFn;
-using sdk::Tile;
-using sdk::UnaryFn;
-using sdk::Value;
 
 constexpr std::string_view kKernel = "paged_attention";
 
@@ -177,15 +170,9 @@ npuStatus paged_attention(const Tensor& out, const Tensor& q, const Tensor& k_ca
                         kKernel, block_table.rank, block_table.sizes[0],
                         static_cast<int>(block_table.dtype), sequences);
     }
-    AttentionCall call;
-    call.kernel = kKernel;
-    call.q = {&q, 0, 1};
+    AttentionCall call = packed_call(kKernel, out, q, options, sequences, max_query_len);
     call.k = {&k_cache, 1, 2};
     call.v = {&v_cache, 1, 2};
-    call.out = {&out, 0, 1};
-    call.options = options;
-    call.sequences = sequences;
-    call.query_len = max_query_len;
     call.key_len = block_table.sizes[1] * k_cache.sizes[1];
     NPU_RETURN_IF_ERROR(check_attention(call));
     const sim::Machine* machine = sdk::machine_of(stream);

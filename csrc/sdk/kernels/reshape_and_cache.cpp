@@ -1,6 +1,7 @@
 // Writes new keys and values to their slots of the paged KV cache.
 #include <array>
 
+#include "csrc/sdk/kernels/builder_names.h"
 #include "csrc/sdk/kernels/iteration.h"
 #include "csrc/sdk/kernels/library_programs.h"
 #include "csrc/sdk/kernels/sequence_table.h"
@@ -10,16 +11,6 @@
 
 namespace npu::kernels {
 namespace {
-
-using sdk::BinaryFn;
-using sdk::Builder;
-using sdk::DType;
-using sdk::Pointer;
-using sdk::Region;
-using sdk::TernaryFn;
-using sdk::Tile;
-using sdk::UnaryFn;
-using sdk::Value;
 
 constexpr std::string_view kKernel = "reshape_and_cache";
 constexpr int64_t kTokens = 256;  // of a tile, at most

@@ -1,7 +1,7 @@
 // y = x * rsqrt(mean(x^2) + eps) * (weight + offset), alone or after adding to a residual stream.
 #include <array>
 
-#include "csrc/sdk/builder/builder.h"
+#include "csrc/sdk/kernels/builder_names.h"
 #include "csrc/sdk/kernels/library_programs.h"
 #include "csrc/sdk/kernels/line_walk.h"
 #include "csrc/sdk/runtime/status.h"
@@ -9,16 +9,6 @@
 
 namespace npu::kernels {
 namespace {
-
-using sdk::BinaryFn;
-using sdk::Builder;
-using sdk::DType;
-using sdk::Pointer;
-using sdk::ReduceFn;
-using sdk::Region;
-using sdk::Tile;
-using sdk::UnaryFn;
-using sdk::Value;
 
 struct Variant {
   DType y, x, residual, weight;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "csrc/sdk/kernels/builder_names.h"
 #include "csrc/sdk/kernels/iteration.h"
 #include "csrc/sdk/kernels/library_programs.h"
 #include "csrc/sdk/kernels/sequence_table.h"
@@ -12,16 +13,6 @@
 
 namespace npu::kernels {
 namespace {
-
-using sdk::BinaryFn;
-using sdk::Builder;
-using sdk::DType;
-using sdk::Pointer;
-using sdk::Region;
-using sdk::TernaryFn;
-using sdk::Tile;
-using sdk::UnaryFn;
-using sdk::Value;
 
 constexpr std::string_view kKernel = "rotary_embedding";
 constexpr int64_t kMostRows = 256;

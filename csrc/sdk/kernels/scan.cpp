@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "csrc/sdk/builder/builder.h"
+#include "csrc/sdk/kernels/builder_names.h"
 #include "csrc/sdk/kernels/formula.h"
 #include "csrc/sdk/kernels/library_programs.h"
 #include "csrc/sdk/kernels/line_walk.h"
@@ -16,15 +16,7 @@
 namespace npu::kernels {
 namespace {
 
-using sdk::BinaryFn;
-using sdk::Builder;
-using sdk::DType;
-using sdk::Pointer;
-using sdk::Region;
 using sdk::ScanFn;
-using sdk::Tile;
-using sdk::UnaryFn;
-using sdk::Value;
 
 constexpr int kLoadBuffers = 2;
 enum { kIn, kOut, kIndices, kTensors };  // of the walk
@@ -118,9 +110,9 @@ class ScanWriter {
       case Scan::prod:
         return 1;
       case Scan::min:
-        return identity(sdk::ReduceFn::min, real);
+        return identity(ReduceFn::min, real);
       default:
-        return identity(sdk::ReduceFn::max, real);
+        return identity(ReduceFn::max, real);
     }
   }
 
@@ -179,9 +171,9 @@ class ScanWriter {
 
   void choose(const Tile& dst, const Tile& condition, const Tile& place, const Tile& carry) {
     if (walk_.whole()) {
-      b_.vector(sdk::TernaryFn::where, dst, condition, place, 0);
+      b_.vector(TernaryFn::where, dst, condition, place, 0);
     } else {
-      b_.vector(sdk::TernaryFn::where, dst, condition, place, carry);
+      b_.vector(TernaryFn::where, dst, condition, place, carry);
     }
   }
 

@@ -2,6 +2,7 @@
 // of the last round's step where the element there is still on the left.
 #include <array>
 
+#include "csrc/sdk/kernels/builder_names.h"
 #include "csrc/sdk/kernels/library_programs.h"
 #include "csrc/sdk/kernels/tile_walk.h"
 #include "csrc/sdk/runtime/status.h"
@@ -10,14 +11,6 @@
 
 namespace npu::kernels {
 namespace {
-
-using sdk::BinaryFn;
-using sdk::Builder;
-using sdk::DType;
-using sdk::Pointer;
-using sdk::TernaryFn;
-using sdk::Tile;
-using sdk::Value;
 
 // Tensors of the walk: kLine is the sorted tensor without its last dimension.
 enum : int { kOut, kValues, kLine, kTensors };

@@ -1,7 +1,7 @@
 // softmax and log_softmax along any dimension, and their gradients.
 #include <array>
 
-#include "csrc/sdk/builder/builder.h"
+#include "csrc/sdk/kernels/builder_names.h"
 #include "csrc/sdk/kernels/library_programs.h"
 #include "csrc/sdk/kernels/line_walk.h"
 #include "csrc/sdk/runtime/status.h"
@@ -9,15 +9,6 @@
 
 namespace npu::kernels {
 namespace {
-
-using sdk::BinaryFn;
-using sdk::Builder;
-using sdk::DType;
-using sdk::Pointer;
-using sdk::ReduceFn;
-using sdk::Tile;
-using sdk::UnaryFn;
-using sdk::Value;
 
 struct Types {
   DType out;

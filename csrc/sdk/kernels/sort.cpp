@@ -5,7 +5,7 @@
 #include <limits>
 #include <memory>
 
-#include "csrc/sdk/builder/builder.h"
+#include "csrc/sdk/kernels/builder_names.h"
 #include "csrc/sdk/kernels/library_programs.h"
 #include "csrc/sdk/kernels/sort_lines.h"
 #include "csrc/sdk/kernels/tile_walk.h"
@@ -15,12 +15,6 @@
 
 namespace npu::kernels {
 namespace {
-
-using sdk::Builder;
-using sdk::DType;
-using sdk::Pointer;
-using sdk::Tile;
-using sdk::Value;
 
 // Tensors of the walk. Scratch lines of keys and positions have the same strides; kLine has none
 // along the line and kPlace counts along it.

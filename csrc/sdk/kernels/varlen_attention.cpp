@@ -1,5 +1,6 @@
 // Varlen attention: sequences of different lengths stand one after the other in packed tensors.
 #include "csrc/sdk/kernels/attention_program.h"
+#include "csrc/sdk/kernels/builder_names.h"
 #include "csrc/sdk/kernels/iteration.h"
 #include "csrc/sdk/kernels/library_programs.h"
 #include "csrc/sdk/kernels/sequence_table.h"
@@ -7,12 +8,6 @@
 
 namespace npu::kernels {
 namespace {
-
-using sdk::DType;
-using sdk::Pointer;
-using sdk::Region;
-using sdk::Tile;
-using sdk::Value;
 
 constexpr std::string_view kKernel = "varlen_attention";
 
@@ -72,15 +67,9 @@ npuStatus varlen_attention(const Tensor& out, const Tensor& q, const Tensor& k, 
                         "more than there are sequences",
                         kKernel, cu_seqlens_q.sizes[0], cu_seqlens_k.sizes[0]);
     }
-    AttentionCall call;
-    call.kernel = kKernel;
-    call.q = {&q, 0, 1};
+    AttentionCall call = packed_call(kKernel, out, q, options, sequences, max_query_len);
     call.k = {&k, 0, 1};
     call.v = {&v, 0, 1};
-    call.out = {&out, 0, 1};
-    call.options = options;
-    call.sequences = sequences;
-    call.query_len = max_query_len;
     NPU_RETURN_IF_ERROR(check_attention(call));
     const sim::Machine* machine = sdk::machine_of(stream);
     if (machine == nullptr) return sdk::fail(NPU_ERROR_INVALID_HANDLE, "no such stream");
