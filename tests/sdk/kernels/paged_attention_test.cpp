@@ -223,6 +223,30 @@ TEST(PagedAttention, DecodeReadsTheCacheOnce) {
   EXPECT_LE(counters.dma_read_bytes, cache + cache / 8);
 }
 
+// Where sequences are fewer than cores: parts of a sequence's keys, some without any, are joined.
+TEST(PagedAttention, KeysOfFewSequencesAreSplit) {
+  npuDeviceProperties properties;
+  NPU_ASSERT_OK(npuGetDeviceProperties(0, &properties));
+  PackedBatch batch;
+  batch.lengths = {{1, 4100}, {1, 40}, {2, 0}};
+  batch.heads = 8;
+  batch.kv_heads = 4;
+  batch.dim = batch.value_dim = 64;
+  batch.options.scale = 0.125;
+  const auto check_launches = [&](npuDataType type) {
+    check(batch, type, {});
+    npuCounters counters;
+    NPU_ASSERT_OK(npuGetCounters(0, &counters));
+    EXPECT_EQ(counters.launches, properties.core_count > 1 ? 2U : 1U);
+  };
+  check_launches(NPU_F32);
+  check_launches(NPU_BF16);
+  batch.sinks = {0, 1, -1, 2, 0, 3, -2, 1};
+  batch.options.window = 1000;
+  batch.options.soft_cap = 4;
+  check_launches(NPU_F32);
+}
+
 TEST(PagedAttention, BadArguments) {
   DeviceTensor q(NPU_F32, {6, 4, 8}), out(NPU_F32, {6, 4, 8}), cache(NPU_F32, {5, 16, 2, 8}),
       other(NPU_F32, {5, 8, 2, 8}), table(NPU_I32, {2, 4}), starts(NPU_I32, {3}),
