@@ -44,7 +44,6 @@ class Figures {
     return bytes / nanoseconds() /
            (properties_.hbm_bandwidth_gbps * properties_.hbm_stream_efficiency);
   }
-  size_t launches() const { return estimator_.activities().size() - taken_; }
 
  private:
   std::vector<npuActivity> take() {
