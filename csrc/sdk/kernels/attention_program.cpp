@@ -730,7 +730,7 @@ void AttentionProgram::add_values(const Block& block, const Range& range) {
 }
 
 // Sums [splits, rows, value_dim], then offsets and totals [splits, rows]; a row is a token and a
-// head. Sums of splits without keys are left out.
+// head. Sums of later splits without keys are left out.
 void AttentionProgram::store_partials(const Block& block, const Sequence& sequence) {
   const Value row = (sequence.first_token + block.token) * all_heads_ + block.head;
   const Value at = split_ * all_rows_ + row;
@@ -739,7 +739,9 @@ void AttentionProgram::store_partials(const Block& block, const Sequence& sequen
     b_.store(partials_, offset,
              Region({{block.tokens, all_heads_ * dim}, {heads_, dim}}, {{dim, 1}}), tile);
   };
-  b_.if_(Value(0) < ranges_, [&] { store(at * value_dim_, block.sum, value_dim_); });
+  // A sink is the first split's, with keys or without.
+  b_.if_((Value(0) < ranges_) | (split_ == Value(0)),
+         [&] { store(at * value_dim_, block.sum, value_dim_); });
   store(statistics * value_dim_ + at, block.offset, 1);
   store(statistics * (value_dim_ + 1) + at, block.total, 1);
 }

@@ -44,7 +44,6 @@ class Figures {
     return bytes / nanoseconds() /
            (properties_.hbm_bandwidth_gbps * properties_.hbm_stream_efficiency);
   }
-  size_t launches() const { return estimator_.activities().size() - taken_; }
 
  private:
   std::vector<npuActivity> take() {
@@ -152,7 +151,7 @@ TEST(Figures, StreamingKernels) {
   NPU_EXPECT_OK(fused_add_rms_norm(y, residual, x, weight, 1e-5, 0, n1.stream()));
   EXPECT_GE(n1.streaming(4 * kMatrix), 0.95);
   NPU_EXPECT_OK(layer_norm(y, {}, {}, x, weight, weight, 1e-5, n1.stream()));
-  EXPECT_GE(n1.streaming(2 * kMatrix), 0.75);
+  EXPECT_GE(n1.streaming(2 * kMatrix), 0.74);
   NPU_EXPECT_OK(softmax(y, x, 1, false, n1.stream()));
   EXPECT_GE(n1.streaming(2 * kMatrix), 0.95);
   NPU_EXPECT_OK(gated_activation(GatedActivation::silu, y, pair, n1.stream()));
