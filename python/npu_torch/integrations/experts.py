@@ -15,18 +15,26 @@ _PASS_ELEMENTS = 1 << 26
 _COPY_COST = 4
 
 
-def route(logits: Tensor, k: int, renormalize: bool) -> tuple[Tensor, Tensor]:
+def route(
+    logits: Tensor, k: int, renormalize: bool, out: tuple[Tensor, Tensor] | None = None
+) -> tuple[Tensor, Tensor]:
     """Weights [tokens, k] float32 and ids [tokens, k] int64 of the experts with the best logits.
 
     logits [tokens, experts]. The weights are softmax probabilities; renormalize divides the chosen
-    ones by their sum.
+    ones by their sum. out: where to write both.
     """
     logits = logits.float()
+    if out is None:
+        shape = (logits.shape[0], k)
+        out = (logits.new_empty(shape), logits.new_empty(shape, dtype=torch.int64))
+    weights, ids = out
     if renormalize:  # the softmax of the chosen logits
-        values, ids = torch.topk(logits, k)
-        return torch.softmax(values, -1), ids
-    values, ids = torch.topk(torch.softmax(logits, -1), k)
-    return values, ids
+        values = torch.empty_like(weights)
+        torch.topk(logits, k, out=(values, ids))
+        torch.softmax(values, -1, out=weights)
+    else:
+        torch.topk(torch.softmax(logits, -1), k, out=(weights, ids))
+    return weights, ids
 
 
 def mixture(

@@ -72,7 +72,7 @@ def test_bfloat16(family, tmp_path):
     compare_bfloat16(model, pairs(outputs))
 
 
-@pytest.mark.parametrize("family", ["llama", "mixtral"])
+@pytest.mark.parametrize("family", ["llama", "gemma3", "mixtral", "qwen3_moe"])
 def test_launches_of_a_layer(family, tmp_path):
     launches = {}
     for layers in (1, 8):

@@ -5,13 +5,30 @@ Signatures must be exact. vLLM asks for these early: this module does not import
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
 from npu_torch.integrations.experts import route
+
+# Within same_tokens(), what _table_entries has returned, by its numbers.
+_entries: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+_sharing = False
+
+
+@contextlib.contextmanager
+def same_tokens() -> Iterator[None]:
+    """Slot mappings within are of the same tokens, for several block tables."""
+    global _sharing
+    _sharing = True
+    try:
+        yield
+    finally:
+        _sharing = False
+        _entries.clear()
 
 
 def compute_slot_mapping(  # noqa: N803 - the kernel's names
@@ -36,15 +53,27 @@ def compute_slot_mapping(  # noqa: N803 - the kernel's names
     """
     if TOTAL_CP_WORLD_SIZE != 1:
         raise NotImplementedError("context parallelism on the npu")
-    positions = positions_ptr[:num_tokens]
-    tokens = torch.arange(num_tokens, dtype=torch.int32, device=positions.device)
-    # A token belongs to the request after the last one that ended before it.
-    request = torch.searchsorted(query_start_loc_ptr[1:], tokens, right=True)
-    block = torch.div(positions, KV_CACHE_BLOCK_SIZE, rounding_mode="floor")
-    offset = positions - block * KV_CACHE_BLOCK_SIZE
-    pages = block_table_ptr.view(-1)[request * block_table_stride + block]
-    slot_mapping_ptr[:num_tokens] = pages.to(torch.int64) * KV_CACHE_BLOCK_SIZE + offset
+    key = (block_table_stride, KV_CACHE_BLOCK_SIZE)
+    found = _entries.get(key)
+    if found is None:
+        found = _table_entries(positions_ptr[:num_tokens], query_start_loc_ptr[1:], *key)
+        if _sharing:
+            _entries[key] = found
+    entry, offset = found
+    pages = block_table_ptr.view(-1)[entry]
+    torch.add(offset, pages, alpha=KV_CACHE_BLOCK_SIZE, out=slot_mapping_ptr[:num_tokens])
     slot_mapping_ptr[num_tokens:max_num_tokens].fill_(PAD_ID)
+
+
+def _table_entries(
+    positions: Tensor, ends: Tensor, stride: int, block_size: int
+) -> tuple[Tensor, Tensor]:
+    """Of each token, its page's place in the flat block table and its own place in the page."""
+    tokens = torch.arange(len(positions), dtype=torch.int32, device=positions.device)
+    # A token belongs to the request after the last one that ended before it.
+    request = torch.searchsorted(ends, tokens, right=True)
+    block = torch.div(positions, block_size, rounding_mode="floor")
+    return torch.add(block, request, alpha=stride), torch.sub(positions, block, alpha=block_size)
 
 
 def _places(cumulative: Tensor, tokens: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -215,14 +244,12 @@ def _topk_softmax(
     """Weights and ids of each token's experts.
 
     gating_output [tokens, experts]; writes topk_weights [tokens, k] float32 and topk_ids
-    [tokens, k]. token_expert_indices, which serves sorting elsewhere, is left alone, and padding is
-    routed like other tokens: nobody reads what it yields.
+    [tokens, k] int64. token_expert_indices, which serves sorting elsewhere, is left alone, and
+    padding is routed like other tokens: nobody reads what it yields.
     """
     if bias is not None:
         raise NotImplementedError("routing with a score correction bias on the npu")
-    weights, ids = route(gating_output, topk_ids.shape[1], renormalize)
-    topk_weights.copy_(weights)
-    topk_ids.copy_(ids)
+    route(gating_output, topk_ids.shape[1], renormalize, out=(topk_weights, topk_ids))
 
 
 @functools.cache

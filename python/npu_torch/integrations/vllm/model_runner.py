@@ -15,6 +15,7 @@ class NpuModelRunner(GPUModelRunner):
 
     def __init__(self, vllm_config: Any, device: torch.device) -> None:
         patches.streams()
+        patches.slot_mappings()
         super().__init__(vllm_config, device)
         self.use_cuda_graph = False
 

@@ -33,6 +33,11 @@ class NpuUnquantizedFusedMoEMethod(UnquantizedFusedMoEMethod):
         """Routing is the router's."""
         return False
 
+    @property
+    def topk_indices_dtype(self) -> torch.dtype:
+        """What torch.topk yields, so that nothing need be converted."""
+        return torch.int64
+
     def apply(
         self,
         layer: Any,

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import torch
+
+from npu_torch.integrations.vllm import kernels
 
 
 @functools.cache
@@ -17,3 +20,22 @@ def streams() -> None:
     """
     for name in ("Stream", "Event", "current_stream", "default_stream", "stream", "set_stream"):
         setattr(torch.cuda, name, getattr(torch.npu, name))
+
+
+@functools.cache
+def slot_mappings() -> None:
+    """Let the block tables of one step share what depends on its tokens alone.
+
+    A model with sliding windows has several tables. The kernel is called for each, and not told
+    that they belong together.
+    """
+    from vllm.v1.worker.block_table import MultiGroupBlockTable
+
+    stock = MultiGroupBlockTable.compute_slot_mapping
+
+    @functools.wraps(stock)
+    def shared(*args: Any, **kwargs: Any) -> None:
+        with kernels.same_tokens():
+            stock(*args, **kwargs)
+
+    MultiGroupBlockTable.compute_slot_mapping = shared
