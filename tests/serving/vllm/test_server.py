@@ -100,8 +100,12 @@ class Server:
         """Send SIGTERM and wait until every process is gone."""
         children = psutil.Process(self.process.pid).children(recursive=True)
         self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(60) == 0
-        _, alive = psutil.wait_procs(children, 20)
+        try:
+            assert self.process.wait(60) == 0
+        finally:
+            _, alive = psutil.wait_procs(children, 20)
+            for process in alive:
+                process.kill()
         assert not alive
 
 
@@ -121,8 +125,7 @@ def serving(folder: Path, **options):
         yield server
     finally:
         if server.process.poll() is None:
-            server.process.kill()
-            server.process.wait()
+            server.stop()
 
 
 @pytest.fixture(scope="module")
