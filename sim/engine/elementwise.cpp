@@ -253,6 +253,8 @@ class Chain {
     for (int i = 0; i < stage.sources; ++i) {
       stage.source[i] =
           make_source<T>(link.operands[i], link.dst, i == 0 && is_where(link.op, link.fn), i);
+      // Copies convert on their way, so there is nothing for other links to read.
+      if (stage.source[i].convert && !stage.copy) offer<T>(stage.source[i], link.operands[i]);
     }
     stage.out = stage.memory = {link.dst.data, link.dst.ld, link.dst.dtype};
     if (link.dst.data == nullptr || link.stream) {
@@ -303,7 +305,7 @@ class Chain {
     return source;
   }
 
-  // Converts what comes from outside of the chain for all links that read it as T.
+  // Takes the conversion to T that an earlier link made of the same tile, or makes one.
   template <class T>
   void share(Source& source, bool outside, int number) {
     constexpr DType kStorage = ComputeTraits<T>::kStorage;
@@ -317,7 +319,12 @@ class Chain {
     }
     source.convert = true;
     source.converted = {slot(number), 0, kStorage};
-    if (!outside || shared_count_ == kShared || links_.size() == 1) return;
+  }
+
+  // Keeps the conversion of what comes from outside of the chain for later links.
+  template <class T>
+  void offer(Source& source, const VectorOperand& operand) {
+    if (operand.link >= 0 || shared_count_ == kShared || links_.size() == 1) return;
     source.converted.data = slot(kConversions + kLongestChain + shared_count_);
     shared_[static_cast<size_t>(shared_count_++)] = {source.place, source.truth, source.converted};
   }

@@ -239,5 +239,29 @@ TEST(Chain, EqualsItsLinksInTurn) {
   }
 }
 
+// A tile that a copy has converted is read again by a later link.
+TEST(Chain, ReadsAgainWhatACopyConverted) {
+  for (const DType type : {DType::i64, DType::bf16, DType::f16}) {
+    const std::vector<double> values = {0, 1, 2, -3, 5};
+    const TypedTile x = typed_tile(type, 1, 5, values);
+    const TypedTile square = typed_tile(DType::f32, 1, 5, std::vector<double>(5));
+    VectorOperand source;
+    source.is_tile = true;
+    source.tile = x.tile;
+    VectorOperand copied = source;
+    copied.link = 0;
+    copied.tile = square.tile;
+    Tile between = square.tile;
+    between.data = nullptr;
+    const std::array<ChainLink, 2> links = {
+        {{Opcode::v_unary, static_cast<uint8_t>(UnaryFn::copy), {source}, between},
+         {Opcode::v_binary, static_cast<uint8_t>(BinaryFn::mul), {copied, source}, square.tile}}};
+    EngineContext context{vector_table(), {}};
+    elementwise_chain(context, links);
+    const TypedTile expected = typed_tile(DType::f32, 1, 5, {0, 1, 4, 9, 25});
+    EXPECT_EQ(square.bytes, expected.bytes) << name(type);
+  }
+}
+
 }  // namespace
 }  // namespace npu::sim
