@@ -20,6 +20,9 @@
 
 namespace npu::kernels {
 
+// Parts of a split sequence are whole multiples of this many keys.
+inline constexpr int64_t kSplitGranule = 128;
+
 // What distinguishes one attention program from another, front ends apart.
 struct AttentionForm {
   enum class Mask : uint8_t { none, boolean, additive };

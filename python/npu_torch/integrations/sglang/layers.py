@@ -15,19 +15,9 @@ from sglang.srt.layers.rotary_embedding.base import RotaryEmbedding
 from sglang.srt.layers.rotary_embedding.utils import apply_rotary_pos_emb_native_eager
 from torch import Tensor
 
+from npu_torch.integrations import norms
 from npu_torch.integrations.sglang.moe import choose_experts, run_experts
 from npu_torch.integrations.sglang.platform import DISPATCH_KEY
-
-
-def _normalized(
-    x: Tensor, residual: Tensor | None, weight: Tensor | None, eps: float, weight_offset: float
-) -> Tensor | tuple[Tensor, Tensor]:
-    if residual is None:
-        return torch.ops.npu.rms_norm(x, weight, eps, weight_offset=weight_offset)
-    normalized = torch.ops.npu.fused_add_rms_norm(
-        x, residual, weight, eps, weight_offset=weight_offset
-    )
-    return normalized, residual
 
 
 def _rms_norm(
@@ -47,7 +37,7 @@ def _rms_norm(
     ):
         return self.forward_native(x, residual, post_residual_addition)
     weight = self.weight.data if self.has_weight else None
-    return _normalized(x, residual, weight, self.variance_epsilon, 0.0)
+    return norms.rms_norm(x, residual, weight, self.variance_epsilon, 0.0)
 
 
 def _gemma_rms_norm(
@@ -59,14 +49,14 @@ def _gemma_rms_norm(
     """RMS norm whose weight counts from 1."""
     if post_residual_addition is not None:
         return self.forward_native(x, residual, post_residual_addition)
-    return _normalized(x, residual, self.weight.data, self.variance_epsilon, 1.0)
+    return norms.rms_norm(x, residual, self.weight.data, self.variance_epsilon, 1.0)
 
 
 def _gemma3_rms_norm(
     self: Gemma3RMSNorm, x: Tensor, residual: Tensor | None = None
 ) -> Tensor | tuple[Tensor, Tensor]:
     """RMS norm whose weight counts from 1."""
-    return _normalized(x, residual, self.weight.data, self.eps, 1.0)
+    return norms.rms_norm(x, residual, self.weight.data, self.eps, 1.0)
 
 
 def _silu_and_mul(self: SiluAndMul, x: Tensor) -> Tensor:

@@ -15,18 +15,8 @@ from vllm.model_executor.layers.layernorm import GemmaRMSNorm, RMSNorm
 from vllm.model_executor.layers.rotary_embedding.base import RotaryEmbedding
 from vllm.model_executor.layers.rotary_embedding.llama3_rope import Llama3RotaryEmbedding
 
+from npu_torch.integrations import norms
 from npu_torch.integrations.vllm.moe import NpuUnquantizedFusedMoEMethod
-
-
-def _normalized(
-    x: Tensor, residual: Tensor | None, weight: Tensor | None, eps: float, weight_offset: float
-) -> Tensor | tuple[Tensor, Tensor]:
-    if residual is None:
-        return torch.ops.npu.rms_norm(x, weight, eps, weight_offset=weight_offset)
-    normalized = torch.ops.npu.fused_add_rms_norm(
-        x, residual, weight, eps, weight_offset=weight_offset
-    )
-    return normalized, residual
 
 
 class NpuRMSNorm(RMSNorm):
@@ -39,7 +29,7 @@ class NpuRMSNorm(RMSNorm):
         if self.variance_size_override is not None:
             return self.forward_native(x, residual)
         weight = self.weight.data if self.has_weight else None
-        return _normalized(x, residual, weight, self.variance_epsilon, 0.0)
+        return norms.rms_norm(x, residual, weight, self.variance_epsilon, 0.0)
 
 
 class NpuGemmaRMSNorm(GemmaRMSNorm):
@@ -49,7 +39,7 @@ class NpuGemmaRMSNorm(GemmaRMSNorm):
         self, x: Tensor, residual: Tensor | None = None
     ) -> Tensor | tuple[Tensor, Tensor]:
         """x [..., D]; residual, if given, is updated in place and returned, too."""
-        return _normalized(x, residual, self.weight.data, self.variance_epsilon, 1.0)
+        return norms.rms_norm(x, residual, self.weight.data, self.variance_epsilon, 1.0)
 
 
 class NpuSiluAndMul(SiluAndMul):

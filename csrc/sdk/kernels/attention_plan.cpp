@@ -1,0 +1,334 @@
+// What an attention call is checked for, and the form and sizes of the program that serves it.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "csrc/sdk/kernels/attention_program.h"
+#include "csrc/sdk/kernels/builder_names.h"
+#include "csrc/sdk/kernels/iteration.h"
+#include "csrc/sdk/kernels/tile_walk.h"
+#include "csrc/sdk/runtime/status.h"
+
+namespace npu::kernels {
+
+namespace {
+
+constexpr int64_t kDimGranule = 32;
+constexpr int64_t kFewestRows = 16;
+
+int64_t round_up(int64_t n, int64_t granule) { return ceil_div(n, granule) * granule; }
+
+// Rows of a program with which the matrix engine keeps up with the memory that feeds it keys and
+// values, with a third to spare.
+int64_t wanted_rows(const sim::Machine& machine, DType type) {
+  const double cells = static_cast<double>(machine.matrix.rows) * machine.matrix.cols;
+  const double macs = cells * machine.matrix_rate(type) * machine.core.count;
+  const double balance = macs * sim::size_of(type) / machine.hbm_bytes_per_cycle();
+  const auto rows = static_cast<int64_t>(balance * 4 / 3);
+  const int64_t step = machine.matrix.rows;
+  return std::clamp(round_up(rows, step), step, 4 * step);
+}
+
+// Keys of a tile. Few rows leave the memory to be waited for: longer tiles hide its latency.
+int64_t wanted_keys(const sim::Machine& machine, int64_t rows) {
+  const int64_t cols = machine.matrix.cols;
+  return rows < machine.matrix.rows ? 8 * cols : 2 * cols;
+}
+
+// Bytes of declare_tiles().
+int64_t scratchpad_bytes(const AttentionForm& f) {
+  constexpr int64_t kAlignment = 64 * 80;
+  constexpr int64_t kColumns = 10 * 8;    // statistics of a row
+  constexpr int64_t kKeyNumbers = 4;      // of a key
+  constexpr int64_t kPagedKeys = 11 * 8;  // of a key
+  const int64_t type = sim::size_of(f.type);
+  const int64_t compute = sim::size_of(f.compute());
+  int64_t bytes = f.rows * (f.head_dim * type + f.value_dim * (compute + sim::size_of(f.out)));
+  bytes += f.rows * f.keys * (compute + type) * f.buffers;
+  if (f.mask != AttentionForm::Mask::none) {
+    bytes += f.rows * f.keys * sim::size_of(f.mask_type) * f.buffers;
+  }
+  bytes += f.rows * kColumns;
+  bytes *= f.blocks;
+  if (f.causal) bytes += f.rows * f.keys;
+  const int64_t parts = f.kv_heads == 1 ? 1 : f.kv_heads + 1;
+  bytes += f.keys * (f.head_dim + f.value_dim) * type * f.buffers * parts;
+  bytes += f.keys * (f.paged ? kKeyNumbers + kPagedKeys : kKeyNumbers);
+  return bytes + kAlignment;
+}
+
+// A block of at most as many rows as are needed, or two where each still fills the array.
+void choose_rows(const sim::Machine& machine, int64_t needed, AttentionForm& form) {
+  const int64_t wanted = std::min(needed, wanted_rows(machine, form.type));
+  form.blocks = needed > machine.matrix.rows ? 2 : 1;
+  form.rows = kFewestRows;
+  while (form.rows * form.blocks < wanted) form.rows *= 2;
+  form.keys = wanted_keys(machine, form.rows);
+}
+
+// KV heads that a program of few rows takes together where they are neighbours in memory: as many
+// as make a whole row of the memory of each key, if the scratchpad has room for them.
+void choose_kv_heads(const sim::Machine& machine, int64_t kv_heads, AttentionForm& form) {
+  const int64_t bytes = std::min(form.head_dim, form.value_dim) * sim::size_of(form.type);
+  for (int64_t heads = std::min(kv_heads, ceil_div(machine.hbm.row_bytes, bytes)); heads > 1;
+       --heads) {
+    if (kv_heads % heads != 0) continue;
+    AttentionForm form_of_heads = form;
+    form_of_heads.kv_heads = form_of_heads.blocks = static_cast<int>(heads);
+    form_of_heads.keys = machine.matrix.cols;
+    if (scratchpad_bytes(form_of_heads) > machine.scratchpad_bytes()) continue;
+    form = form_of_heads;
+    return;
+  }
+}
+
+// How many programs share a sequence's keys: as many as let the cores finish together, as far as
+// what each costs by itself does not outweigh it. Depends on the machine and on shapes alone.
+int64_t choose_splits(const sim::Machine& machine, const AttentionCall& call) {
+  const AttentionForm& form = call.form;
+  const int64_t cores = machine.core.count;
+  const int64_t programs = call.grid();
+  // Beyond the memory's work for all of a sequence's keys, a program has its result written and
+  // read, and waits for the memory a few times before its transfers keep it busy.
+  constexpr double kWaits = 4;
+  const int64_t rows = call.query_len * call.group;
+  const int64_t result_bytes = 2 * rows * call.out.dim() * sim::size_of(form.compute());
+  const int64_t key_bytes = (call.k.dim() + call.v.dim()) * sim::size_of(form.type);
+  const double waited_bytes =
+      kWaits * machine.hbm.latency_ns * machine.hbm.bandwidth_gbps / static_cast<double>(cores);
+  const double own =
+      (static_cast<double>(result_bytes * form.kv_heads) + waited_bytes) /
+      static_cast<double>(std::max(key_bytes * form.kv_heads * call.key_len, int64_t{1}));
+  // Sequences differ in length: the more programs a core has, the better it evens out.
+  constexpr double kUneven = 0.15;
+  constexpr int64_t kMostRounds = 4;
+  int64_t best = 1;
+  double least = 0;
+  for (int64_t splits = 1; splits <= std::min(cores, ceil_div(call.key_len, kSplitGranule));
+       ++splits) {
+    const auto rounds = static_cast<double>(ceil_div(programs * splits, cores));
+    if (splits > 1 && rounds > kMostRounds) break;
+    const double each = 1 / static_cast<double>(splits) + (splits > 1 ? own : 0);
+    const double cost = rounds * each * (1 + kUneven / std::sqrt(rounds));
+    if (splits == 1 || cost < least) {
+      least = cost;
+      best = splits;
+    }
+  }
+  return best;
+}
+
+// Shrinks the capacities until they fit.
+bool fit(const sim::Machine& machine, AttentionForm& form) {
+  const auto fits = [&] { return scratchpad_bytes(form) <= machine.scratchpad_bytes(); };
+  const auto halve = [&](int64_t& size, int64_t least) {
+    while (!fits() && size > least) size = std::max(size / 2, least);
+  };
+  halve(form.keys, machine.matrix.cols);
+  halve(form.rows, machine.matrix.rows);
+  if (!fits()) form.buffers = 1;
+  if (!fits()) form.blocks = 1;
+  halve(form.keys, 1);
+  halve(form.rows, 1);
+  return fits();
+}
+
+npuStatus check_view(std::string_view kernel, std::string_view operand, const HeadsView& view) {
+  const Tensor& tensor = *view.tensor;
+  NPU_RETURN_IF_ERROR(check_tensor(kernel, operand, tensor));
+  if (!sim::is_float(static_cast<DType>(tensor.dtype))) {
+    return sdk::failf(NPU_ERROR_INVALID_VALUE, "{}: {} is {}, it must be floating", kernel, operand,
+                      sim::name(static_cast<DType>(tensor.dtype)));
+  }
+  const int64_t stride = tensor.strides[tensor.rank - 1];
+  if (view.dim() > 1 && stride != 1) {
+    return sdk::failf(NPU_ERROR_INVALID_VALUE, "{}: {} has last stride {}, it must be 1", kernel,
+                      operand, stride);
+  }
+  return NPU_SUCCESS;
+}
+
+}  // namespace
+
+std::array<int64_t, 5> AttentionForm::key() const {
+  const auto code = [](DType type, int shift) { return static_cast<int64_t>(type) << shift; };
+  const auto bit = [](bool flag, int shift) { return static_cast<int64_t>(flag) << shift; };
+  const int64_t types = code(type, 0) | code(out, 8) | code(sink_type, 16) | code(mask_type, 24);
+  const int64_t form = static_cast<int64_t>(mask) | bit(causal, 8) | bit(window, 9) |
+                       bit(soft_cap, 10) | bit(sinks, 11) | bit(logsumexp, 12) | bit(natural, 13) |
+                       bit(split, 14);
+  return {types | form << 32, head_dim, value_dim, rows,
+          keys << 24 | kv_heads << 16 | blocks << 8 | buffers};
+}
+
+AttentionCall packed_call(std::string_view kernel, const Tensor& out, const Tensor& q,
+                          const AttentionOptions& options, int64_t sequences,
+                          int64_t max_query_len) {
+  AttentionCall call;
+  call.kernel = kernel;
+  call.q = {&q, 0, 1};
+  call.out = {&out, 0, 1};
+  call.options = options;
+  call.sequences = sequences;
+  call.query_len = max_query_len;
+  return call;
+}
+
+npuStatus check_attention(const AttentionCall& call) {
+  const std::string_view kernel = call.kernel;
+  NPU_RETURN_IF_ERROR(check_view(kernel, "q", call.q));
+  NPU_RETURN_IF_ERROR(check_view(kernel, "k", call.k));
+  NPU_RETURN_IF_ERROR(check_view(kernel, "v", call.v));
+  NPU_RETURN_IF_ERROR(check_view(kernel, "out", call.out));
+  const npuDataType type = call.q.tensor->dtype;
+  for (const HeadsView* view : {&call.k, &call.v}) {
+    if (view->tensor->dtype == type) continue;
+    return sdk::failf(NPU_ERROR_INVALID_VALUE, "{}: q is {}, {} is {}: they must be the same",
+                      kernel, sim::name(static_cast<DType>(type)), view == &call.k ? "k" : "v",
+                      sim::name(static_cast<DType>(view->tensor->dtype)));
+  }
+  if (call.q.dim() != call.k.dim() || call.q.dim() < 1) {
+    return sdk::failf(NPU_ERROR_INVALID_VALUE, "{}: head dimensions {} of q and {} of k", kernel,
+                      call.q.dim(), call.k.dim());
+  }
+  if (call.v.dim() != call.out.dim()) {
+    return sdk::failf(NPU_ERROR_INVALID_VALUE, "{}: head dimensions {} of v and {} of out", kernel,
+                      call.v.dim(), call.out.dim());
+  }
+  if (call.k.heads() != call.v.heads()) {
+    return sdk::failf(NPU_ERROR_INVALID_VALUE, "{}: {} heads of k and {} of v", kernel,
+                      call.k.heads(), call.v.heads());
+  }
+  if (call.q.heads() != call.out.heads()) {
+    return sdk::failf(NPU_ERROR_INVALID_VALUE, "{}: {} heads of q and {} of out", kernel,
+                      call.q.heads(), call.out.heads());
+  }
+  if (call.k.heads() < 1 || call.q.heads() % call.k.heads() != 0) {
+    return sdk::failf(NPU_ERROR_INVALID_VALUE, "{}: {} query heads are no multiple of {} KV heads",
+                      kernel, call.q.heads(), call.k.heads());
+  }
+  const AttentionOptions& options = call.options;
+  if (!std::isfinite(options.scale) || !(options.soft_cap >= 0) || options.window < 0) {
+    return sdk::failf(NPU_ERROR_INVALID_VALUE,
+                      "{}: scale {}, soft cap {}, window {}: the scale must be finite, the others "
+                      "not negative",
+                      kernel, options.scale, options.soft_cap, options.window);
+  }
+  if (!options.sinks.defined()) return NPU_SUCCESS;
+  NPU_RETURN_IF_ERROR(check_tensor(kernel, "sinks", options.sinks));
+  if (options.sinks.rank != 1 || options.sinks.sizes[0] != call.q.heads() ||
+      !sim::is_float(static_cast<DType>(options.sinks.dtype))) {
+    return sdk::failf(NPU_ERROR_INVALID_VALUE,
+                      "{}: sinks of rank {}, {} elements and type {}: it must be floating, [{}]",
+                      kernel, options.sinks.rank, options.sinks.numel(),
+                      sim::name(static_cast<DType>(options.sinks.dtype)), call.q.heads());
+  }
+  return NPU_SUCCESS;
+}
+
+npuStatus plan_attention(const sim::Machine& machine, AttentionCall& call) {
+  AttentionForm& form = call.form;
+  const AttentionOptions& options = call.options;
+  form.type = static_cast<DType>(call.q.tensor->dtype);
+  form.out = static_cast<DType>(call.out.tensor->dtype);
+  form.causal = options.causal;
+  form.window = options.window > 0;
+  form.soft_cap = options.soft_cap > 0;
+  form.sinks = options.sinks.defined();
+  if (form.sinks) form.sink_type = static_cast<DType>(options.sinks.dtype);
+  form.natural = form.mask == AttentionForm::Mask::additive || options.scale <= 0;
+  form.head_dim = round_up(call.q.dim(), kDimGranule);
+  form.value_dim = round_up(call.v.dim(), kDimGranule);
+
+  call.group = call.q.heads() / call.k.heads();
+  choose_rows(machine, call.group * call.query_len, form);
+  const auto neighbours = [](const HeadsView& view) { return view.head_stride() == view.dim(); };
+  if (form.paged && call.group * call.query_len <= form.rows && neighbours(call.k) &&
+      neighbours(call.v)) {
+    choose_kv_heads(machine, call.k.heads(), form);
+  }
+  if (!fit(machine, form)) {
+    return sdk::failf(NPU_ERROR_UNIMPLEMENTED,
+                      "{}: head dimensions {} and {} of type {} exceed a scratchpad of {} bytes",
+                      call.kernel, call.q.dim(), call.v.dim(), sim::name(form.type),
+                      machine.scratchpad_bytes());
+  }
+  call.heads_each = even_part(call.group, std::min(call.group, form.rows));
+  call.head_chunks = call.k.heads() / form.kv_heads * ceil_div(call.group, call.heads_each);
+  call.tokens_each = even_part(call.query_len, form.rows / call.heads_each);
+  const int64_t tokens = call.tokens_each * (form.kv_heads == 1 ? form.blocks : 1);
+  call.query_tiles = ceil_div(call.query_len, tokens);
+  const bool few_rows = form.kv_heads > 1 || (form.blocks == 1 && call.query_tiles == 1);
+  if (form.paged && few_rows) call.splits = choose_splits(machine, call);
+  form.split = call.splits > 1;
+  return NPU_SUCCESS;
+}
+
+AttentionForm representative_attention(const sim::Machine& machine, bool paged) {
+  AttentionForm form;
+  form.type = form.out = DType::bf16;
+  form.causal = true;
+  form.paged = paged;
+  form.head_dim = form.value_dim = 128;
+  choose_rows(machine, kUnlimited, form);
+  fit(machine, form);
+  return form;
+}
+
+void pass_attention(Arguments& args, const AttentionCall& call, const Tensor& mask,
+                    const Tensor& logsumexp) {
+  const AttentionForm& form = call.form;
+  const AttentionOptions& options = call.options;
+  args.pointer(call.q.tensor->data);
+  args.pointer(call.k.tensor->data);
+  args.pointer(call.v.tensor->data);
+  args.pointer(call.out.tensor->data);
+  args.integer(call.q.dim());
+  args.integer(call.v.dim());
+  args.integer(call.q.token_stride());
+  args.integer(call.q.head_stride());
+  args.integer(call.out.token_stride());
+  args.integer(call.out.head_stride());
+  args.integer(call.group);
+  args.integer(call.heads_each);
+  args.integer(ceil_div(call.group, call.heads_each));
+  args.integer(call.head_chunks);
+  args.integer(call.sequences);
+  args.integer(call.query_tiles);
+  if (form.split) {
+    args.pointer(call.partials);
+    args.integer(call.splits);
+    args.integer(call.rows());
+    args.integer(call.q.heads());
+  }
+  args.integer(call.tokens_each);
+  args.integer(form.keys);
+  if (form.window) args.integer(options.window);
+
+  const double unit = form.natural ? 1 : std::numbers::log2e;
+  const double outer = form.soft_cap ? options.soft_cap : options.scale;
+  args.real(form.natural ? 1 : outer * unit);
+  args.real(form.natural ? -1 : -outer * unit);
+  if (form.soft_cap) args.real(options.scale / options.soft_cap);
+  if (form.natural) args.real(outer);
+
+  if (form.mask != AttentionForm::Mask::none) {
+    args.pointer(mask.data);
+    for (int d = 0; d < 4; ++d) args.integer(mask.strides[d]);
+    args.integer(mask.strides[1] == 0 && mask.strides[2] == 0 ? 1 : kUnlimited);
+    args.integer(mask.strides[3] == 0 ? 1 : kUnlimited);
+  }
+  if (form.logsumexp) {
+    args.pointer(logsumexp.data);
+    for (int d = 0; d < 3; ++d) args.integer(logsumexp.strides[d]);
+  }
+  if (form.sinks) {
+    args.pointer(options.sinks.data);
+    args.integer(options.sinks.strides[0]);
+  }
+}
+
+}  // namespace npu::kernels
