@@ -22,7 +22,8 @@ BUILD := build
 SANITIZE_BUILD := build-sanitize
 
 DEBIAN_PACKAGES := g++ git cmake ninja-build ccache mold python3-dev python3-venv \
-	libfmt-dev libgtest-dev libsleef-dev libtomlplusplus-dev libxsmm-dev nlohmann-json3-dev
+	libfmt-dev libgtest-dev libsleef-dev libtomlplusplus-dev libxbyak-dev libxsmm-dev \
+	nlohmann-json3-dev
 
 CPP_FILES = $(wildcard $(shell git ls-files '*.h' '*.cpp' '*.c'))
 

@@ -4,7 +4,7 @@
 
 #include <cstring>
 
-#include "sim/engine/elementwise.h"
+#include "sim/engine/chain.h"
 #include "sim/engine/rearrange.h"
 #include "sim/engine/strided.h"
 #include "sim/error.h"

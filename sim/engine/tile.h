@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <memory>
 
+#include "sim/engine/jit/fused_code.h"
 #include "sim/engine/simd/vector_table.h"
 #include "sim/isa/dtype.h"
 
@@ -73,6 +74,8 @@ class Scratch {
 struct EngineContext {
   const VectorTable& table;
   Scratch scratch;
+  FusedCache fused_cache = {};
+  bool fuse = table.fuses;  // compile what a chain of instructions does
 };
 
 // The type that values of this dtype are computed in when nothing else takes part.

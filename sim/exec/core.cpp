@@ -58,68 +58,6 @@ std::byte* CoreMemory::scratchpad() {
 
 void CoreMemory::Unmap::operator()(std::byte* data) const { munmap(data, bytes); }
 
-bool PendingChain::takes(const Step& step) const {
-  if (count_ == 0) return true;
-  if (count_ == kLongestChain || step.dst_shape != shape_ || pinned_[step.dst]) return false;
-  // A broadcast source that is overwritten is copied to scratch space that only one step may use.
-  for (size_t i = 0; i < step.src.size(); ++i) {
-    if (step.src[i] == step.dst && step.src_shape[i] != step.dst_shape) return false;
-  }
-  return true;
-}
-
-void PendingChain::append(const Step& step, const std::array<VectorOperand, 3>& operands,
-                          const std::vector<Tile>& tiles) {
-  for (int i = 0; i < 3; ++i) {
-    if (!operands[i].is_tile) continue;
-    const BufferId source = step.src[i];
-    if (operands[i].link >= 0) {
-      dead_[operands[i].link] |= last_read(step, i);
-    } else if (step.src_shape[i] != step.dst_shape) {
-      pinned_[source] = any_pinned_ = true;
-    }
-  }
-  if (maker_[step.dst] >= 0) dead_[maker_[step.dst]] = true;
-  links_[count_] = {step.inst->op, step.inst->fn, operands, tiles[step.dst], false};
-  made_[count_] = step.dst;
-  dead_[count_] = false;
-  maker_[step.dst] = static_cast<int8_t>(count_++);
-  shape_ = step.dst_shape;
-}
-
-bool PendingChain::bind(const Step& store, const Tile& memory, bool stream) {
-  if (!last_read(store, 0)) return false;
-  const int link = maker_[store.src[0]];
-  Tile& dst = links_[link].dst;
-  Tile bound = memory;
-  if (bound.rows != dst.rows || bound.cols != dst.cols) {
-    if (!bound.packed()) return false;
-    bound.rows = dst.rows;
-    bound.cols = bound.ld = dst.cols;
-  }
-  dst = bound;
-  dead_[link] = false;
-  links_[link].stream = stream;
-  flush();
-  return true;
-}
-
-void PendingChain::flush() {
-  if (count_ == 0) return;
-  for (int i = 0; i < count_; ++i) {
-    if (dead_[i]) links_[i].dst.data = nullptr;
-  }
-  elementwise_chain(*engines_, {links_.data(), static_cast<size_t>(count_)});
-  drop();
-}
-
-void PendingChain::drop() {
-  for (int i = 0; i < count_; ++i) maker_[made_[i]] = -1;
-  if (any_pinned_) std::fill(pinned_.begin(), pinned_.end(), 0);
-  any_pinned_ = false;
-  count_ = 0;
-}
-
 bool PendingProducts::holds(BufferId buffer) const {
   return std::any_of(products_.begin(), products_.begin() + count_,
                      [&](const Product& product) { return product.buffer == buffer; });
@@ -255,6 +193,8 @@ void Core::execute(const Step& step) {
       return execute_elementwise(step, 2);
     case Opcode::v_ternary:
       return execute_elementwise(step, 3);
+    case Opcode::v_reduce:
+      return execute_reduce(step);
     case Opcode::d_store:
       return execute_store(step);
     default:
@@ -354,6 +294,28 @@ void Core::execute_elementwise(const Step& step, int operands) {
   chain_.append(step, given, tiles_);
 }
 
+void Core::execute_reduce(const Step& step) {
+  const Instruction& inst = *step.inst;
+  const auto fn = static_cast<ReduceFn>(inst.fn);
+  const bool by_rows = (inst.flags & flags::kRows) != 0;
+  const BufferId source = step.src[0];
+  Tile dst = tile(step.dst);
+  dst.rows = step.dst_shape.rows;
+  dst.cols = step.dst_shape.cols;
+  if (!by_rows && source != step.dst && chains(fn, dst, tile(source))) {
+    if (!chain_.takes(step)) chain_.flush();
+    VectorOperand operand;
+    operand.is_tile = true;
+    operand.link = static_cast<int8_t>(chain_.maker(source));
+    operand.tile = tile(source);
+    define(step.dst, step.dst_shape);
+    return chain_.append(step, {operand, {}, {}}, tiles_);
+  }
+  chain_.flush();
+  const Tile stable_source = stable(source, step.dst, Scratch::kStable0);
+  reduce(*engines_, fn, by_rows, define(step.dst, step.dst_shape), stable_source);
+}
+
 void Core::execute_vector(const Step& step) {
   const Instruction& inst = *step.inst;
   const auto& value = step.value;
@@ -395,9 +357,6 @@ void Core::execute_vector(const Step& step) {
   if (inst.op == Opcode::v_gather) index = stable(step.src[1], step.dst, Scratch::kStable1);
   const Tile& dst = define(step.dst, step.dst_shape);
   switch (inst.op) {
-    case Opcode::v_reduce:
-      return reduce(*engines_, static_cast<ReduceFn>(inst.fn), (inst.flags & flags::kRows) != 0,
-                    dst, source);
     case Opcode::v_scan:
       return scan(*engines_, static_cast<ScanFn>(inst.fn), dst, source);
     case Opcode::v_expand:

@@ -7,10 +7,10 @@
 #include <memory>
 #include <vector>
 
-#include "sim/engine/elementwise.h"
 #include "sim/engine/matrix.h"
 #include "sim/engine/tile.h"
 #include "sim/exec/cursor.h"
+#include "sim/exec/pending_chain.h"
 
 namespace npu::sim {
 
@@ -33,46 +33,6 @@ class CoreMemory {
   size_t bytes_;
   std::unique_ptr<std::byte, Unmap> scratchpad_;
   EngineContext engines_;
-};
-
-// Element-wise instructions that wait to be computed together. What they read stays as it is and
-// nothing reads their results until flush().
-class PendingChain {
- public:
-  PendingChain(const Prepared& prepared, EngineContext& engines)
-      : prepared_(&prepared),
-        engines_(&engines),
-        maker_(static_cast<size_t>(prepared.buffer_count()), -1),
-        pinned_(static_cast<size_t>(prepared.buffer_count()), 0) {}
-
-  // May the step join those that wait?
-  bool takes(const Step& step) const;
-  // The link whose result the buffer holds, or -1.
-  int maker(BufferId buffer) const { return maker_[buffer]; }
-  // `tiles` by buffer, the destination's defined.
-  void append(const Step& step, const std::array<VectorOperand, 3>& operands,
-              const std::vector<Tile>& tiles);
-  // A store of one of their results that nothing reads later: the link writes to memory itself.
-  // False if it cannot.
-  bool bind(const Step& store, const Tile& memory, bool stream);
-  void flush();
-  void drop();
-
- private:
-  bool last_read(const Step& step, int source) const {
-    return (prepared_->program().last_reads[step.pc] >> source & 1) != 0;
-  }
-
-  const Prepared* prepared_;
-  EngineContext* engines_;
-  std::vector<int8_t> maker_;    // by buffer
-  std::vector<uint8_t> pinned_;  // by buffer: a link reads it as a row, column or element
-  std::array<ChainLink, kLongestChain> links_;
-  std::array<BufferId, kLongestChain> made_;
-  std::array<bool, kLongestChain> dead_;  // nobody but later links reads the result
-  int count_ = 0;
-  bool any_pinned_ = false;
-  Shape shape_;
 };
 
 // Matrix products that wait to be computed as one: along K, operands that continue each other in
@@ -116,6 +76,7 @@ class Core {
  private:
   void execute(const Step& step);
   void execute_elementwise(const Step& step, int operands);
+  void execute_reduce(const Step& step);
   void execute_load(const Step& step);
   void execute_store(const Step& step);
   void execute_matrix(const Step& step);

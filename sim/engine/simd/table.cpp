@@ -9,6 +9,9 @@ const VectorTable& table() {
   static const VectorTable kTable = [] {
     VectorTable table{};
     table.name = NPU_TEXT(NPU_SIMD);
+#ifdef __AVX512F__
+    table.fuses = true;
+#endif
     fill_float_functions(table);
     fill_integer_functions(table);
     fill_conversions(table);

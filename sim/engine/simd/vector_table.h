@@ -40,6 +40,7 @@ inline constexpr int kSpanReductions = 4;
 
 struct VectorTable {
   const char* name;  // "avx2", "avx512"
+  bool fuses;        // its hosts run the code of sim/engine/jit
   ElementwiseTable<float> f32;
   ElementwiseTable<double> f64;
   ElementwiseTable<int64_t> i64;

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <random>
 
+#include "sim/engine/chain.h"
 #include "sim/error.h"
 #include "tests/sim/engine/engine_harness.h"
 
@@ -178,89 +179,6 @@ TEST_F(Elementwise, MissingFormsAreErrors) {
   EXPECT_THROW(
       binary(BinaryFn::gcd, tile_of(f, 1, 1), operand(tile_of(f, 1, 1)), operand(tile_of(f, 1, 1))),
       MachineError);
-}
-
-// A chain gives what its links give one after the other, whatever types they hand on.
-TEST(Chain, EqualsItsLinksInTurn) {
-  for (const auto& [rows, cols] : {std::pair{1, 5000}, {7, 33}, {40, 100}, {3, 2500}, {1, 1}}) {
-    for (const DType middle : {DType::f32, DType::bf16, DType::f16, DType::f64}) {
-      const auto count = static_cast<size_t>(rows * cols);
-      std::vector<double> values(count);
-      for (size_t i = 0; i < count; ++i) values[i] = std::sin(static_cast<double>(i)) * 3;
-      const TypedTile x = typed_tile(DType::bf16, rows, cols, values);
-      const TypedTile column = typed_tile(
-          DType::bf16, rows, 1, std::vector<double>(values.begin(), values.begin() + rows));
-      const TypedTile row = typed_tile(DType::f32, 1, cols,
-                                       std::vector<double>(values.begin(), values.begin() + cols));
-      const auto operand = [](const Tile& tile, int link) {
-        VectorOperand made;
-        made.is_tile = true;
-        made.link = static_cast<int8_t>(link);
-        made.tile = tile;
-        return made;
-      };
-      const auto links = [&](const std::array<TypedTile, 5>& out, bool joined) {
-        const auto from = [&](int i) { return operand(out[i].tile, joined ? i : -1); };
-        const VectorOperand source = operand(x.tile, -1);
-        const auto fn = [](auto name) { return static_cast<uint8_t>(name); };
-        return std::array<ChainLink, 5>{{
-            {Opcode::v_binary, fn(BinaryFn::sub), {source, operand(column.tile, -1)}, out[0].tile},
-            {Opcode::v_unary, fn(UnaryFn::exp), {from(0)}, out[1].tile},
-            {Opcode::v_binary, fn(BinaryFn::gt), {from(1), source}, out[2].tile},
-            {Opcode::v_ternary,
-             fn(TernaryFn::where),
-             {from(2), from(0), operand(row.tile, -1)},
-             out[3].tile},
-            {Opcode::v_unary, fn(UnaryFn::copy), {from(3)}, out[4].tile},
-        }};
-      };
-      const auto outputs = [&] {
-        const std::vector<double> zeros(count);
-        return std::array<TypedTile, 5>{
-            typed_tile(middle, rows, cols, zeros), typed_tile(DType::f32, rows, cols, zeros),
-            typed_tile(DType::b8, rows, cols, zeros), typed_tile(middle, rows, cols, zeros),
-            typed_tile(DType::bf16, rows, cols, zeros)};
-      };
-      EngineContext context{vector_table(), {}};
-      const std::array<TypedTile, 5> alone = outputs();
-      for (const ChainLink& link : links(alone, false)) {
-        elementwise(context, link.op, link.fn, link.dst, link.operands);
-      }
-      for (const bool stream : {false, true}) {
-        const std::array<TypedTile, 5> joined = outputs();
-        auto chain = links(joined, true);
-        for (const int i : {0, 1, 2}) chain[i].dst.data = nullptr;
-        chain[4].stream = stream;
-        elementwise_chain(context, chain);
-        EXPECT_EQ(joined[3].bytes, alone[3].bytes) << rows << " x " << cols;
-        EXPECT_EQ(joined[4].bytes, alone[4].bytes) << rows << " x " << cols;
-      }
-    }
-  }
-}
-
-// A tile that a copy has converted is read again by a later link.
-TEST(Chain, ReadsAgainWhatACopyConverted) {
-  for (const DType type : {DType::i64, DType::bf16, DType::f16}) {
-    const std::vector<double> values = {0, 1, 2, -3, 5};
-    const TypedTile x = typed_tile(type, 1, 5, values);
-    const TypedTile square = typed_tile(DType::f32, 1, 5, std::vector<double>(5));
-    VectorOperand source;
-    source.is_tile = true;
-    source.tile = x.tile;
-    VectorOperand copied = source;
-    copied.link = 0;
-    copied.tile = square.tile;
-    Tile between = square.tile;
-    between.data = nullptr;
-    const std::array<ChainLink, 2> links = {
-        {{Opcode::v_unary, static_cast<uint8_t>(UnaryFn::copy), {source}, between},
-         {Opcode::v_binary, static_cast<uint8_t>(BinaryFn::mul), {copied, source}, square.tile}}};
-    EngineContext context{vector_table(), {}};
-    elementwise_chain(context, links);
-    const TypedTile expected = typed_tile(DType::f32, 1, 5, {0, 1, 4, 9, 25});
-    EXPECT_EQ(square.bytes, expected.bytes) << name(type);
-  }
 }
 
 }  // namespace

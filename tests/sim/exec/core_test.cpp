@@ -5,6 +5,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <bit>
+#include <cmath>
 #include <cstring>
 #include <numeric>
 #include <random>
@@ -166,6 +168,114 @@ exit
 }
 
 // Strided, reversed and repeated destinations.
+// Views that begin at one address but differ in their rows' distance are different tiles.
+TEST(Core, ViewsOfOneAddressKeepTheirRows) {
+  constexpr std::string_view text = R"(
+.kernel views
+.arg x ptr
+.arg y ptr
+.tile a TYPE 4096
+.tile b TYPE 4096
+.tile s f32 4096
+.tile t f32 4096
+d.load a, x[0], (32 | 64):(64 | 1)
+d.load b, x[0], (32 | 64):(128 | 1)
+v.erfc s, a
+v.add t, s, b
+v.lerp t, t, a, b
+d.store y[0], t, (32 | 64):(64 | 1)
+exit
+)";
+  for (const std::string_view type : {"bf16", "i16"}) {
+    std::string program(text);
+    for (size_t at; (at = program.find("TYPE")) != std::string::npos;) program.replace(at, 4, type);
+    std::vector<int16_t> x(4096);
+    std::mt19937 generator(1);
+    for (int16_t& value : x) value = static_cast<int16_t>(generator() % 0x4000);
+    std::vector<float> y(2048);
+    run_program(program, {pointer_to(x), pointer_to(y)});
+    const auto number = [&](size_t i) {
+      return type == "i16" ? static_cast<float>(x[i])
+                           : std::bit_cast<float>(static_cast<uint32_t>(x[i]) << 16);
+    };
+    for (size_t r = 0; r < 32; ++r) {
+      for (size_t c = 0; c < 64; ++c) {
+        const float a = number(r * 64 + c);
+        const float b = number(r * 128 + c);
+        const float t = std::erfc(a) + b;
+        const float expected = std::fabs(b) < 0.5f ? t + b * (a - t) : a - (a - t) * (1 - b);
+        ASSERT_NEAR(y[r * 64 + c], expected, 1e-4f + 1e-5f * std::fabs(expected)) << type << r;
+      }
+    }
+  }
+}
+
+// Results wider than what they are computed in.
+TEST(Core, WideResultsOfNarrowArithmetic) {
+  constexpr std::string_view text = R"(
+.kernel wide
+.arg x ptr
+.arg y ptr
+.tile a f32 4096
+.tile t i64 4096
+.tile u f32 4096
+.tile w f32 4096
+d.load a, x[0], (4096):(1)
+v.copy t, a
+v.add u, a, 0.25
+v.add w, t, u
+d.store y[0], w, (4096):(1)
+exit
+)";
+  std::vector<float> x = counting(4096);
+  std::vector<float> y(4096);
+  run_program(text, {pointer_to(x), pointer_to(y)});
+  for (size_t i = 0; i < x.size(); ++i) ASSERT_EQ(y[i], 2 * x[i] + 0.25f);
+}
+
+// Reductions join what computes their rows; those of other rows do not.
+TEST(Core, ReductionsKeepTheirShape) {
+  constexpr std::string_view text = R"(
+.kernel reductions
+.arg x ptr
+.arg y ptr
+.tile wide f32 800
+.tile narrow f32 40
+.tile largest f32 8
+.tile power f32 800
+.tile sum f32 8
+.tile other f32 8
+d.load wide, x[0], (8 | 100):(100 | 1)
+d.load narrow, x[3], (8 | 5):(100 | 1)
+v.reduce.max largest, wide
+v.sub power, wide, largest
+v.exp power, power
+v.reduce.sum sum, power
+v.reduce.sum other, narrow
+v.div power, power, sum
+v.mul power, power, other
+d.store y[0], power, (8 | 100):(100 | 1)
+exit
+)";
+  std::vector<float> x(800);
+  std::mt19937 generator(2);
+  std::normal_distribution<float> normal;
+  for (float& value : x) value = normal(generator);
+  std::vector<float> y(800);
+  run_program(text, {pointer_to(x), pointer_to(y)});
+  for (size_t r = 0; r < 8; ++r) {
+    const float* row = &x[r * 100];
+    double sum = 0;
+    double other = 0;
+    for (size_t c = 0; c < 100; ++c) sum += std::exp(static_cast<double>(row[c]));
+    for (size_t c = 3; c < 8; ++c) other += row[c];
+    for (size_t c = 0; c < 100; ++c) {
+      const double expected = std::exp(static_cast<double>(row[c])) / sum * other;
+      ASSERT_NEAR(y[r * 100 + c], expected, 1e-5 * (1e-3 + std::fabs(expected))) << r << ' ' << c;
+    }
+  }
+}
+
 TEST(Core, StoresOfEveryLayout) {
   constexpr std::string_view text = R"(
 .kernel layouts
