@@ -153,7 +153,8 @@ class Chain {
   void plan_blocks() {
     int64_t widest = sizeof(float);
     for (size_t i = 0; i < links_.size(); ++i) {
-      widest = std::max({widest, element_bytes(compute_[i]), int64_t{size_of(links_[i].dst.dtype)}});
+      widest =
+          std::max({widest, element_bytes(compute_[i]), int64_t{size_of(links_[i].dst.dtype)}});
     }
     const bool one_function = kind_[0] == Kind::kFused && segment_end(0) == links_.size();
     const bool one_pass = links_.size() == 1 && !converts(0);
@@ -309,7 +310,8 @@ class Chain {
     for (int i = 0; i < shared_count_ && outside; ++i) {
       const auto& [place, truth, converted] = shared_[static_cast<size_t>(i)];
       if (place.data == source.place.data && place.ld == source.place.ld &&
-          place.dtype == source.place.dtype && truth == source.truth && converted.dtype == kStorage) {
+          place.dtype == source.place.dtype && truth == source.truth &&
+          converted.dtype == kStorage) {
         source.place = converted;
         return;
       }
@@ -341,8 +343,17 @@ class Chain {
       segment.first = static_cast<uint8_t>(i);
       segment.last = static_cast<uint8_t>(end);
       if (kind_[i] != Kind::kFused) continue;
-      fused_ &= segment.fused.prepare(context_.fused_cache, {&stages_[i], end - i}, i, rows_);
+      fused_ &= segment.fused.prepare(context_.fused_cache, {&stages_[i], end - i}, i, rows_,
+                                      prefetch_distance());
     }
+  }
+
+  // Arithmetic on a group of rows hides the way of the next ones from memory.
+  int64_t prefetch_distance() const {
+    constexpr int64_t kLeast = 4096;
+    constexpr int64_t kMost = 65536;
+    const int64_t ahead = limit_ * static_cast<int64_t>(sizeof(float));
+    return by_rows_ && rows_ * cols_ > limit_ ? std::clamp(ahead, kLeast, kMost) : 0;
   }
 
   void run_block(const Block& block) const {

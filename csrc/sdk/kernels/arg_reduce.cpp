@@ -32,7 +32,7 @@ struct Variant {
 int64_t capacity_of(const sim::Machine& machine, const Variant& v) {
   const int64_t elements = kLoadBuffers * (sim::size_of(v.in) + sim::size_of(DType::i64));
   constexpr int64_t kLineTiles = 14;  // of eight bytes, of a quarter's capacity
-  return tile_capacity(machine, elements + kLineTiles * 8 / 4, kLineElements);
+  return tile_capacity(machine, elements + kLineTiles * 8 / 4, line_elements(machine));
 }
 
 // Where `places` is part of the walk, elements are the extremes of parts of `part` elements and
@@ -48,7 +48,7 @@ sim::Program build_arg_reduce(const sim::Machine& machine, const Variant& v) {
   const Value part = v.has(kPlaces) ? b.integer("part") : Value(1);
   const LineWalk walk(b, v.form, kTensors);
   const int64_t capacity = capacity_of(machine, v);
-  const int64_t lines = line_capacity(capacity);
+  const int64_t lines = line_capacity(machine, capacity);
   const DType compute = v.compute();
   const Tile x = b.tile("x", v.in, capacity, kLoadBuffers);
   const Tile extreme = b.tile("extreme", compute, lines);

@@ -90,7 +90,7 @@ int64_t capacity_of(const Variant& v, const sim::Machine& machine) {
     const int buffers = load_buffers(machine) + (v.has(v.transposed, i) ? 2 : 0);
     bytes += int64_t{sim::size_of(v.in[i])} * buffers;
   }
-  return tile_capacity(machine, bytes, temporaries > 2 ? kSmallTileElements : kTileElements);
+  return tile_capacity(machine, bytes);
 }
 
 // ---- The program --------------------------------------------------------------------------------

@@ -100,13 +100,16 @@ Expr entr(Formula& f) {
 // ---- Activations ----
 
 Expr gelu(Formula& f) {
-  const Expr x = f.in(0);
-  return 0.5 * x * (1 + erf(x * (1 / kSqrt2)));
+  const Expr half = 0.5 * f.in(0);
+  return fma(half, erf(f.in(0) * (1 / kSqrt2)), half);
 }
 
 Expr gelu_tanh_argument(const Expr& x) { return kGeluBeta * (x + kGeluKappa * (square(x) * x)); }
 
-Expr gelu_tanh(Formula& f) { return 0.5 * f.in(0) * (1 + tanh(gelu_tanh_argument(f.in(0)))); }
+Expr gelu_tanh(Formula& f) {
+  const Expr half = 0.5 * f.in(0);
+  return fma(half, tanh(gelu_tanh_argument(f.in(0))), half);
+}
 
 Expr elu(Formula& f) {  // alpha, scale, input_scale
   const Expr x = f.in(0);

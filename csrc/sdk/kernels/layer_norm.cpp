@@ -32,7 +32,8 @@ int64_t capacity_of(const sim::Machine& machine, const Variant& v) {
   if (v.has_weight) bytes += load_buffers(machine) * sim::size_of(v.weight);
   if (v.has_bias) bytes += load_buffers(machine) * sim::size_of(v.bias);
   constexpr int64_t kLineTiles = 8;  // tiles with one element a line, of a quarter's capacity
-  return tile_capacity(machine, bytes + kLineTiles * sim::size_of(v.compute()) / 4, kLineElements);
+  return tile_capacity(machine, bytes + kLineTiles * sim::size_of(v.compute()) / 4,
+                       line_elements(machine));
 }
 
 sim::Program build_layer_norm(const sim::Machine& machine, const Variant& v) {
@@ -50,7 +51,7 @@ sim::Program build_layer_norm(const sim::Machine& machine, const Variant& v) {
   const Value columns = b.integer("columns");
 
   const int64_t capacity = capacity_of(machine, v);
-  const int64_t lines = line_capacity(capacity);
+  const int64_t lines = line_capacity(machine, capacity);
   const DType compute = v.compute();
   const Tile x = b.tile("x", v.x, capacity, load_buffers(machine));
   const Tile centered = b.tile("centered", compute, capacity);

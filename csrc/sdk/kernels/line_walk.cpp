@@ -55,8 +55,13 @@ LineForm choose_line_form(const LineNest& nest, int64_t capacity,
   return form;
 }
 
-int64_t line_capacity(int64_t capacity) {
-  return std::max(std::min(capacity, kTileElements) / 4, int64_t{1});
+int64_t line_elements(const sim::Machine& machine) {
+  constexpr int64_t kLineElements = 32768;
+  return std::max(kLineElements, tile_elements(machine));
+}
+
+int64_t line_capacity(const sim::Machine& machine, int64_t capacity) {
+  return std::max(std::min(capacity, tile_elements(machine)) / 4, int64_t{1});
 }
 
 int64_t pass_lines(Arguments& args, const LineNest& nest, const LineForm& form,
@@ -68,7 +73,7 @@ int64_t pass_lines(Arguments& args, const LineNest& nest, const LineForm& form,
   }
   const int64_t fair = ceil_div(kept.numel(), machine.core.count);
   // Short lines share a tile of the usual size; a long one may fill a larger tile alone.
-  const int64_t elements = std::min(capacity, kTileElements);
+  const int64_t elements = std::min(capacity, tile_elements(machine));
   int64_t lines = 0;
   int64_t chunk = nest.length;
   if (form.rows) {
@@ -79,7 +84,7 @@ int64_t pass_lines(Arguments& args, const LineNest& nest, const LineForm& form,
     constexpr int64_t kShortestChunk = 16;
     lines = std::min(form.whole ? capacity / chunk : elements / kShortestChunk, wide);
   }
-  lines = std::clamp(lines, int64_t{1}, line_capacity(capacity));
+  lines = std::clamp(lines, int64_t{1}, line_capacity(machine, capacity));
   if (!form.whole) chunk = std::min(chunk, elements / lines);
 
   args.integer(nest.length);

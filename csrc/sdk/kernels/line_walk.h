@@ -14,7 +14,7 @@
 namespace npu::kernels {
 
 // Elements of a tile that holds one whole line, at most.
-inline constexpr int64_t kLineElements = 32768;
+int64_t line_elements(const sim::Machine& machine);
 
 // Tensors of a line walk: those with a stride along the line, and those with one element a line.
 struct LineNest {
@@ -45,7 +45,7 @@ int64_t pass_lines(Arguments& args, const LineNest& nest, const LineForm& form,
 
 // How many lines a tile of `capacity` elements holds at most: the capacity of tiles with one
 // element a line.
-int64_t line_capacity(int64_t capacity);
+int64_t line_capacity(const sim::Machine& machine, int64_t capacity);
 
 class LineWalk {
  public:

@@ -31,7 +31,8 @@ int64_t capacity_of(const sim::Machine& machine, const Variant& v) {
     bytes += load_buffers(machine) * sim::size_of(v.weight) + sim::size_of(v.compute());
   if (v.adds) bytes += (load_buffers(machine) + 2) * sim::size_of(v.residual);
   constexpr int64_t kLineTiles = 4;  // tiles with one element a line, of a quarter's capacity
-  return tile_capacity(machine, bytes + kLineTiles * sim::size_of(v.compute()) / 4, kLineElements);
+  return tile_capacity(machine, bytes + kLineTiles * sim::size_of(v.compute()) / 4,
+                       line_elements(machine));
 }
 
 sim::Program build_rms_norm(const sim::Machine& machine, const Variant& v) {
@@ -46,7 +47,7 @@ sim::Program build_rms_norm(const sim::Machine& machine, const Variant& v) {
   enum { kX, kY, kResidual };
 
   const int64_t capacity = capacity_of(machine, v);
-  const int64_t lines = line_capacity(capacity);
+  const int64_t lines = line_capacity(machine, capacity);
   const DType compute = v.compute();
   const Tile x = b.tile("x", v.x, capacity, load_buffers(machine));
   const Tile old = v.adds ? b.tile("old", v.residual, capacity, load_buffers(machine)) : x;

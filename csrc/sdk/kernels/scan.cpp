@@ -44,7 +44,7 @@ class ScanWriter {
       : v_(v),
         b_("scan", machine),
         capacity_(capacity_of(machine, v)),
-        lines_(line_capacity(capacity_)),
+        lines_(line_capacity(machine, capacity_)),
         out_data_(b_.pointer("out_data")),
         in_data_(b_.pointer("in_data")),
         indices_data_(v.has_indices ? b_.pointer("indices_data") : Pointer{}),

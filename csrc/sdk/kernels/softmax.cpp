@@ -31,7 +31,7 @@ int64_t capacity_of(const sim::Machine& machine, const Types& types) {
   for (int i = 0; i < types.inputs; ++i) bytes += load_buffers(machine) * sim::size_of(types.in[i]);
   constexpr int64_t kLineTiles = 4;  // tiles with one element a line, of a quarter's capacity
   return tile_capacity(machine, bytes + kLineTiles * sim::size_of(types.compute()) / 4,
-                       kLineElements);
+                       line_elements(machine));
 }
 
 // Three passes over a line: its maximum, the sum of exponentials, the result. Lines that fit into a
@@ -44,7 +44,7 @@ sim::Program build_softmax(const sim::Machine& machine, const Types& types, cons
   const LineWalk walk(b, form, 2);
   enum { kIn, kOut };
   const int64_t capacity = capacity_of(machine, types);
-  const int64_t lines = line_capacity(capacity);
+  const int64_t lines = line_capacity(machine, capacity);
   const DType compute = types.compute();
   const Tile x = b.tile("x", types.in[0], capacity, load_buffers(machine));
   const Tile shifted = b.tile("shifted", compute, capacity);
@@ -90,7 +90,7 @@ sim::Program build_backward(const sim::Machine& machine, const Types& types, con
   const LineWalk walk(b, form, 3);
   enum { kGradOut, kOut, kGradIn };
   const int64_t capacity = capacity_of(machine, types);
-  const int64_t lines = line_capacity(capacity);
+  const int64_t lines = line_capacity(machine, capacity);
   const DType compute = types.compute();
   const Tile grad = b.tile("grad", types.in[0], capacity, load_buffers(machine));
   const Tile y = b.tile("y", types.in[1], capacity, load_buffers(machine));

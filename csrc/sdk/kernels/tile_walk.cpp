@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 
 namespace npu::kernels {
 
@@ -10,6 +11,19 @@ using sdk::Builder;
 using sdk::Dim;
 using sdk::Region;
 using sdk::Value;
+
+int64_t tile_elements(const sim::Machine& machine) {
+  constexpr int64_t kElementBytes = 2;  // of the types that most is done in
+  const double bytes_in_flight =
+      machine.hbm.latency_ns * machine.hbm.bandwidth_gbps / machine.core.count;
+  const double elements = 2 * bytes_in_flight / load_buffers(machine) / kElementBytes;
+  return std::max(kTileElements,
+                  static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(elements))));
+}
+
+int64_t tile_capacity(const sim::Machine& machine, int64_t bytes) {
+  return tile_capacity(machine, bytes, tile_elements(machine));
+}
 
 int64_t tile_capacity(const sim::Machine& machine, int64_t bytes, int64_t most) {
   // What single elements and the rounding of buffers take beside.

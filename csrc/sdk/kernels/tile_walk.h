@@ -20,17 +20,22 @@ namespace npu::kernels {
 
 inline constexpr int kTileDims = 3;
 inline constexpr int64_t kTileAlignment = 64;  // elements
-// Elements of a tile: large enough to hide the latency of the memory, small enough that the host's
-// second-level cache holds the tiles of a program.
-inline constexpr int64_t kTileElements = 8192;
+// Elements of a tile: fewest of one that should keep an engine busy, and how many are usual.
 inline constexpr int64_t kSmallTileElements = 4096;
+inline constexpr int64_t kTileElements = 8192;
 
 inline constexpr int64_t kUnlimited = INT64_MAX;
 
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// Elements that fit where each element of a tile takes `bytes` of scratchpad, at most `most`.
-int64_t tile_capacity(const sim::Machine& machine, int64_t bytes, int64_t most = kTileElements);
+// Elements of a tile with which a core that streams hides the latency of the memory: its load
+// buffers hold twice of what the memory delivers to it meanwhile. At least kTileElements.
+int64_t tile_elements(const sim::Machine& machine);
+
+// Elements that fit where each element of a tile takes `bytes` of scratchpad, at most `most`, or
+// tile_elements().
+int64_t tile_capacity(const sim::Machine& machine, int64_t bytes, int64_t most);
+int64_t tile_capacity(const sim::Machine& machine, int64_t bytes);
 
 // How many buffers a tile that is loaded has: loads run that far ahead.
 int load_buffers(const sim::Machine& machine);

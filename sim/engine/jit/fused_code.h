@@ -48,7 +48,7 @@ inline constexpr int kFusedBroadcasts = 8;
 // A program in few words, for looking it up.
 struct FusedKey {
   size_t words = 0;
-  std::array<uint64_t, 1 + 2 * kFusedSteps> word;
+  std::array<uint64_t, 2 + 2 * kFusedSteps> word;
 
   bool operator==(const FusedKey& other) const {
     return std::equal(word.begin(), word.begin() + words, other.word.begin(),
@@ -60,6 +60,7 @@ struct FusedProgram {
   int steps = 0;
   int memories = 0;
   int broadcasts = 0;
+  int prefetch = 0;  // bytes ahead of the sources to fetch into the host's L2 cache, or 0
   std::array<FusedStep, kFusedSteps> step;
   std::array<DType, kFusedMemories> memory;
 

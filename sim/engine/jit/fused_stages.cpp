@@ -1,5 +1,7 @@
 #include "sim/engine/jit/fused_stages.h"
 
+#include <bit>
+
 namespace npu::sim {
 namespace {
 
@@ -75,8 +77,10 @@ bool FusedStages::describe(std::span<const Stage> stages, size_t first, int64_t 
 }
 
 bool FusedStages::prepare(FusedCache& cache, std::span<const Stage> stages, size_t first,
-                          int64_t rows) {
+                          int64_t rows, int64_t ahead) {
   FusedProgram program;
+  // One of few distances, since each has code of its own.
+  program.prefetch = ahead > 0 ? static_cast<int>(std::bit_ceil(static_cast<uint64_t>(ahead))) : 0;
   memories_ = broadcasts_ = 0;
   function_ = describe(stages, first, rows, program) ? cache.find(program) : nullptr;
   return function_ != nullptr;

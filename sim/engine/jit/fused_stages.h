@@ -11,9 +11,10 @@ namespace npu::sim {
 
 class FusedStages {
  public:
-  // `stages` are the chain's from number `first` on, of `rows` rows; they outlive this. False where
-  // there is no code for them.
-  bool prepare(FusedCache& cache, std::span<const Stage> stages, size_t first, int64_t rows);
+  // `stages` are the chain's from number `first` on, of `rows` rows; they outlive this. What lies
+  // about `ahead` bytes behind the sources is fetched meanwhile. False where there is no code.
+  bool prepare(FusedCache& cache, std::span<const Stage> stages, size_t first, int64_t rows,
+               int64_t ahead);
   void run(const Block& block) const;
 
  private:

@@ -86,9 +86,58 @@ inline T block(const T* in, int64_t n) {
   return result;
 }
 
+#ifdef __AVX512F__
+// The extreme of n >= kPlainLanes floats without a NaN, else no value: the instruction alone, which
+// of two equal numbers gives the second source, and of a NaN and a number whichever comes second.
+constexpr int kPlainLanes = 16 * 4;
+template <class F>
+inline bool plain_extreme(const float* in, int64_t n, float* result) {
+  const auto combine_plain = [](Vf best, Vf next) {
+    return std::is_same_v<F, Max> ? _mm512_max_ps(next, best) : _mm512_min_ps(next, best);
+  };
+  Vf best[kAccumulators];
+  __mmask16 nan = 0;
+  const auto read = [&](int64_t i) { return _mm512_loadu_ps(in + i); };
+  for (int a = 0; a < kAccumulators; ++a) best[a] = read(a * 16);
+  for (int a = 0; a < kAccumulators; a += 2) {
+    nan |= _mm512_cmp_ps_mask(best[a], best[a + 1], _CMP_UNORD_Q);
+  }
+  int64_t i = kPlainLanes;
+  for (; i + kPlainLanes <= n; i += kPlainLanes) {
+    for (int a = 0; a < kAccumulators; a += 2) {
+      const Vf even = read(i + a * 16);
+      const Vf odd = read(i + a * 16 + 16);
+      best[a] = combine_plain(best[a], even);
+      best[a + 1] = combine_plain(best[a + 1], odd);
+      nan |= _mm512_cmp_ps_mask(even, odd, _CMP_UNORD_Q);
+    }
+  }
+  for (; i < n; i += 16) {
+    // The last register may hold some again, which changes no extreme.
+    const Vf next = read(i + 16 <= n ? i : n - 16);
+    best[0] = combine_plain(best[0], next);
+    nan |= _mm512_cmp_ps_mask(next, next, _CMP_UNORD_Q);
+  }
+  if (nan != 0) return false;
+  const Vf all = combine_plain(combine_plain(best[0], best[1]), combine_plain(best[2], best[3]));
+  float lanes[16];
+  store(lanes, all);
+  *result = lanes[0];
+  for (int lane = 1; lane < 16; ++lane) *result = F::f(*result, lanes[lane]);
+  // Which of two zeros comes first is for the tree to say.
+  return *result != 0;
+}
+#endif
+
 // n >= 1. The blocks' results are combined like a binary counter counts.
 template <class T, class F>
 T reduce(const T* in, int64_t n) {
+#ifdef __AVX512F__
+  if constexpr (std::is_same_v<T, float> && (std::is_same_v<F, Max> || std::is_same_v<F, Min>)) {
+    float extreme;
+    if (n >= kPlainLanes && plain_extreme<F>(in, n, &extreme)) return extreme;
+  }
+#endif
   if (n <= kBlock) return block<T, F>(in, n);
   T level[64];
   int64_t count = 0;
