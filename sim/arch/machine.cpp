@@ -1,6 +1,7 @@
 #include "sim/arch/machine.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <toml++/toml.h>
 
 #include <algorithm>
@@ -279,7 +280,9 @@ std::string to_toml(const Machine& machine) {
   return text;
 }
 
-void apply_override(Machine& machine, std::string_view assignment) {
+namespace {
+
+void set_override(Machine& machine, std::string_view assignment) {
   const Origin origin{fmt::format("override '{}'", assignment)};
   const size_t equals = assignment.find('=');
   if (equals == std::string_view::npos) {
@@ -291,19 +294,30 @@ void apply_override(Machine& machine, std::string_view assignment) {
   if (key == nullptr)
     origin.fail(path, fmt::format(": unknown key; {}", known_keys(section(path))));
 
-  Machine changed = machine;
   if (value == "true" || value == "false") {
-    set_bool(changed, *key, value == "true", origin);
-  } else {
-    const bool factor = value.starts_with('x');
-    const auto number = parse_number(factor ? value.substr(1) : value);
-    if (!number || std::holds_alternative<bool& (*)(Machine&)>(key->member)) {
-      origin.fail(path, fmt::format(" = {}: {}", value, allowed(*key)));
-    }
-    set_number(changed, *key, factor ? get_number(changed, *key) * *number : *number, origin);
+    set_bool(machine, *key, value == "true", origin);
+    return;
   }
-  check(changed, origin);
+  const bool factor = value.starts_with('x');
+  const auto number = parse_number(factor ? value.substr(1) : value);
+  if (!number || std::holds_alternative<bool& (*)(Machine&)>(key->member)) {
+    origin.fail(path, fmt::format(" = {}: {}", value, allowed(*key)));
+  }
+  set_number(machine, *key, factor ? get_number(machine, *key) * *number : *number, origin);
+}
+
+}  // namespace
+
+void apply_overrides(Machine& machine, std::span<const std::string_view> assignments) {
+  Machine changed = machine;
+  for (const std::string_view assignment : assignments) set_override(changed, assignment);
+  const std::string_view plural = assignments.size() > 1 ? "s" : "";
+  check(changed, Origin{fmt::format("override{} '{}'", plural, fmt::join(assignments, "', '"))});
   machine = changed;
+}
+
+void apply_override(Machine& machine, std::string_view assignment) {
+  apply_overrides(machine, {&assignment, 1});
 }
 
 }  // namespace npu::sim

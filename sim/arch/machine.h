@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -121,7 +122,9 @@ std::vector<std::string> preset_names();
 // The file's text with every key written out, for `npu-torch info` and copies to edit.
 std::string to_toml(const Machine& machine);
 
-// "hbm.bandwidth_gbps=1200" or "hbm.bandwidth_gbps=x0.5". Checked like a file's value.
+// Each "hbm.bandwidth_gbps=1200" or "hbm.bandwidth_gbps=x0.5". Checked like a file's values: what
+// keys demand of each other, once all are set.
+void apply_overrides(Machine& machine, std::span<const std::string_view> assignments);
 void apply_override(Machine& machine, std::string_view assignment);
 
 }  // namespace npu::sim

@@ -103,7 +103,10 @@ npuStatus npuEstimatorOpen(const char* machine, const char* const* overrides, in
     }
     require_process();
     npu::sim::Machine described = npu::sim::load_machine(machine);
-    for (int i = 0; i < override_count; ++i) npu::sim::apply_override(described, overrides[i]);
+    if (override_count > 0) {
+      const std::vector<std::string_view> assignments(overrides, overrides + override_count);
+      npu::sim::apply_overrides(described, assignments);
+    }
     *device = registry().open(std::move(described), {callback, user});
     return NPU_SUCCESS;
   });

@@ -180,8 +180,7 @@ npuStatus npuMalloc(int index, size_t bytes, void** pointer) {
     Device& device = usable_device(index);
     auto region = device.memory().allocate(bytes);
     if (!region && device.workspaces().idle_bytes() > 0) {
-      device.drain();
-      device.workspaces().trim();
+      device.workspaces().trim([&] { device.drain(); });
       region = device.memory().allocate(bytes);
     }
     if (!region) {

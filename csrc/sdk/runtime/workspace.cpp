@@ -50,13 +50,19 @@ bool WorkspaceCache::give_back(void* pointer) {
   return true;
 }
 
-void WorkspaceCache::trim() {
+std::vector<void*> WorkspaceCache::remove_idle() {
   std::lock_guard lock(mutex_);
+  std::vector<void*> blocks;
   for (const auto& [size, pointers] : idle_) {
-    for (void* pointer : pointers) memory_.release(pointer);
+    blocks.insert(blocks.end(), pointers.begin(), pointers.end());
   }
   idle_.clear();
   idle_bytes_ = 0;
+  return blocks;
+}
+
+void WorkspaceCache::release(const std::vector<void*>& blocks) {
+  for (void* block : blocks) memory_.release(block);
 }
 
 int64_t WorkspaceCache::idle_bytes() const {

@@ -22,12 +22,21 @@ class WorkspaceCache {
   void* take(size_t bytes);
   // False for a pointer that take() did not give.
   bool give_back(void* pointer);
-  // Releases the blocks that nobody uses. The device must have run what used them.
-  void trim();
+  // Gives the memory of blocks back that nobody has, after `drain()` has waited for the work that
+  // was enqueued with them.
+  template <class Drain>
+  void trim(Drain&& drain) {
+    const std::vector<void*> blocks = remove_idle();
+    drain();
+    release(blocks);
+  }
   int64_t idle_bytes() const;
   void forget();  // after a reset of the memory
 
  private:
+  std::vector<void*> remove_idle();
+  void release(const std::vector<void*>& blocks);
+
   DeviceMemory& memory_;
   mutable std::mutex mutex_;
   std::map<size_t, std::vector<void*>> idle_;  // by size

@@ -95,7 +95,7 @@ def _attention(e: Estimator, _: list[int], o: Options) -> kernels.Ask:
         e,
         o["batch"],
         o["heads"],
-        o["kv_heads"] or o["heads"],
+        o["kv_heads"],
         o["head_dim"],
         o["tokens"],
         o["causal"],
@@ -104,9 +104,8 @@ def _attention(e: Estimator, _: list[int], o: Options) -> kernels.Ask:
 
 
 def _paged_attention(e: Estimator, _: list[int], o: Options) -> kernels.Ask:
-    kv_heads = o["kv_heads"] or o["heads"]
     return kernels.paged_attention(
-        e, _contexts(o), o["heads"], kv_heads, o["head_dim"], o["block"], o["dtype"]
+        e, _contexts(o), o["heads"], o["kv_heads"], o["head_dim"], o["block"], o["dtype"]
     )
 
 
@@ -125,7 +124,7 @@ def _layer(e: Estimator, _: list[int], o: Options) -> kernels.Ask:
     return layer.layers(e, model, query_lens, kv_lens, o["block"], o["dtype"], count)
 
 
-HEADS = {"heads": None, "kv_heads": 0, "head_dim": None}
+HEADS = {"heads": None, "kv_heads": ..., "head_dim": None}
 SEQUENCES = {"batch": ..., "context": ..., "contexts": ..., "block": 16}
 TYPED = {"dtype": "bf16"}
 KERNELS = {
@@ -274,12 +273,16 @@ def _options(name: str, args: argparse.Namespace) -> Options:
         options[option] = given if given is not None else known[option]
         if options[option] is ...:
             options[option] = None
+    if "kv_heads" in options and options["kv_heads"] is None:
+        options["kv_heads"] = options["heads"]
     return options
 
 
 def estimate(args: argparse.Namespace) -> dict[str, Any]:
     """The answer, with what asking took."""
     sizes, options = _sizes(args.kernel, args.sizes), _options(args.kernel, args)
+    if args.repeat < 0:
+        raise ValueError(f"--repeat {args.repeat}: must not be negative")
     from npu_torch import _C
 
     if options["dtype"] not in _C.data_types():

@@ -210,6 +210,13 @@ TEST(Machine, Overrides) {
   apply_override(machine, "clock_ghz=2");
   EXPECT_EQ(machine.clock_ghz, 2);
 
+  // What keys demand of each other counts in the end.
+  const std::string_view fewer_lanes[] = {"vector.lanes=64", "vector.special_lanes=64"};
+  apply_overrides(machine, fewer_lanes);
+  EXPECT_EQ(machine.vector.lanes, 64);
+  EXPECT_EQ(machine.vector.special_lanes, 64);
+  EXPECT_THROW(apply_override(machine, "vector.lanes=32"), MachineError);
+
   EXPECT_EQ(override_error("hbm.channels=0"),
             "override 'hbm.channels=0': hbm.channels = 0: allowed are 1 to 1024");
   EXPECT_EQ(
