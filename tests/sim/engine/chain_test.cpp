@@ -2,9 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <bit>
 #include <cmath>
-#include <limits>
 #include <random>
 
 #include "sim/engine/reduce.h"
@@ -12,100 +10,6 @@
 
 namespace npu::sim {
 namespace {
-
-VectorOperand operand_of(const Tile& tile, int link = -1) {
-  VectorOperand made;
-  made.is_tile = true;
-  made.link = static_cast<int8_t>(link);
-  made.tile = tile;
-  return made;
-}
-
-VectorOperand scalar(double value) {
-  VectorOperand made;
-  made.real = true;
-  made.value = std::bit_cast<int64_t>(value);
-  return made;
-}
-
-// Bit for bit, but for what a NaN carries.
-void expect_same(const Tile& got, const Tile& wanted, const std::string& what) {
-  const std::vector<double> a = values_of(got);
-  const std::vector<double> b = values_of(wanted);
-  for (size_t i = 0; i < a.size(); ++i) {
-    if (std::isnan(a[i]) && std::isnan(b[i])) continue;
-    ASSERT_EQ(std::bit_cast<uint64_t>(a[i]), std::bit_cast<uint64_t>(b[i]))
-        << what << ", element " << i << ": " << a[i] << " and " << b[i];
-  }
-}
-
-std::vector<double> difficult_values(std::mt19937& generator, size_t count) {
-  using Limits = std::numeric_limits<float>;
-  const double special[] = {0.0,
-                            -0.0,
-                            Limits::infinity(),
-                            -Limits::infinity(),
-                            Limits::quiet_NaN(),
-                            1e-40,
-                            -1e-42,
-                            Limits::max(),
-                            Limits::min(),
-                            0.5,
-                            -1.5,
-                            2.5,
-                            88.7,
-                            -104};
-  std::vector<double> values(count);
-  std::normal_distribution<double> normal(0, 3);
-  for (double& value : values) {
-    value = generator() % 4 == 0 ? special[generator() % std::size(special)] : normal(generator);
-  }
-  return values;
-}
-
-// Every function that can be compiled gives the same compiled, alone or after a conversion, as from
-// the table, for every type, streamed or not, and for whole registers and their tails.
-TEST(Chain, CompiledEqualsTable) {
-  EngineContext compiled{vector_table(), {}};
-  if (!compiled.fuse) GTEST_SKIP() << "this host has no AVX-512";
-  EngineContext table{vector_table(), {}};
-  table.fuse = false;
-  std::mt19937 generator(3);
-  int functions = 0;
-  for (const Opcode op : {Opcode::v_unary, Opcode::v_binary, Opcode::v_ternary}) {
-    for (int fn = 0; fn < fn_count(op); ++fn) {
-      if (!fuses(op, static_cast<uint8_t>(fn))) continue;
-      ++functions;
-      for (const DType in : {DType::f32, DType::bf16, DType::f16}) {
-        for (const DType out : {DType::f32, DType::bf16, DType::f16, DType::b8}) {
-          const int64_t rows = 1 + generator() % 3;
-          const int64_t cols = 1 + generator() % 100;
-          std::array<TypedTile, 3> source;
-          std::array<VectorOperand, 3> operands;
-          for (int i = 0; i < operand_count(op); ++i) {
-            const bool column = generator() % 4 == 0 && i > 0;
-            const int64_t width = column ? 1 : cols;
-            source[i] = typed_tile(in, rows, width,
-                                   difficult_values(generator, static_cast<size_t>(rows * width)));
-            operands[i] = generator() % 5 == 0 && i > 0 ? scalar(0.75) : operand_of(source[i].tile);
-          }
-          const std::vector<double> zeros(static_cast<size_t>(rows * cols));
-          const TypedTile got = typed_tile(out, rows, cols, zeros);
-          const TypedTile wanted = typed_tile(out, rows, cols, zeros);
-          ChainLink link{op, static_cast<uint8_t>(fn), operands, got.tile, generator() % 2 == 0};
-          run_chain(compiled, {&link, 1});
-          link.dst = wanted.tile;
-          link.stream = false;
-          run_chain(table, {&link, 1});
-          expect_same(got.tile, wanted.tile,
-                      std::string(fn_name(op, link.fn)) + " of " + std::string(name(in)) + " to " +
-                          std::string(name(out)));
-        }
-      }
-    }
-  }
-  EXPECT_GT(functions, 30);
-}
 
 // A chain of random links over rows, columns and reductions: what its links give in turn.
 class RandomChain {

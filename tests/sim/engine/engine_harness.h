@@ -1,11 +1,16 @@
 // Tiles over vectors, for tests of engines alone.
 #pragma once
 
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
 #include <cstdint>
+#include <string>
 #include <type_traits>
 #include <vector>
 
-#include "sim/engine/tile.h"
+#include "sim/engine/elementwise.h"
 
 namespace npu::sim {
 
@@ -49,6 +54,32 @@ inline std::vector<double> values_of(const Tile& tile) {
     load_as(vector_table(), values.data() + r * tile.cols, tile.dtype, tile.row(r), tile.cols);
   }
   return values;
+}
+
+inline VectorOperand operand_of(const Tile& tile, int link = -1) {
+  VectorOperand made;
+  made.is_tile = true;
+  made.link = static_cast<int8_t>(link);
+  made.tile = tile;
+  return made;
+}
+
+inline VectorOperand scalar(double value) {
+  VectorOperand made;
+  made.real = true;
+  made.value = std::bit_cast<int64_t>(value);
+  return made;
+}
+
+// Bit for bit, but for what a NaN carries.
+inline void expect_same(const Tile& got, const Tile& wanted, const std::string& what) {
+  const std::vector<double> a = values_of(got);
+  const std::vector<double> b = values_of(wanted);
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (std::isnan(a[i]) && std::isnan(b[i])) continue;
+    ASSERT_EQ(std::bit_cast<uint64_t>(a[i]), std::bit_cast<uint64_t>(b[i]))
+        << what << ", element " << i << ": " << a[i] << " and " << b[i];
+  }
 }
 
 }  // namespace npu::sim
