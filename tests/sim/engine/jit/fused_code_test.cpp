@@ -144,6 +144,10 @@ TEST(FusedCode, TooManyValuesAreRefused) {
     step.fn = static_cast<uint8_t>(BinaryFn::add);
     step.operands = {at(FusedOperand::kMemory, i), at(FusedOperand::kBroadcast, i % 8)};
   }
+  // The table of erf takes ten registers.
+  program.step[0].op = Opcode::v_unary;
+  program.step[0].fn = static_cast<uint8_t>(UnaryFn::erf);
+  program.step[0].operands[1] = {};
   // All of them, and the sources again.
   for (int i = 0; i < 5; ++i) {
     FusedStep& step = program.step[program.steps++];
