@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "sim/engine/elementwise.h"
-#include "sim/engine/matrix.h"
 #include "sim/engine/tile.h"
 #include "sim/exec/cursor.h"
+#include "sim/exec/pending_products.h"
 
 namespace npu::sim {
 
@@ -75,38 +75,11 @@ class PendingChain {
   Shape shape_;
 };
 
-// Matrix products that wait to be computed as one: along K, operands that continue each other in
-// memory are one operand.
-class PendingProducts {
- public:
-  explicit PendingProducts(EngineContext& engines) : engines_(&engines) {}
-
-  // `dst` is the accumulator in the scratchpad; a and b stay as they are until flush().
-  void add(BufferId buffer, const MatrixForm& form, const Tile& dst, const Tile& a, const Tile& b);
-  bool holds(BufferId buffer) const;
-  void flush();
-  void drop() { count_ = 0; }
-
- private:
-  struct Product {
-    BufferId buffer;
-    MatrixForm form;
-    Tile dst;
-    Tile a;
-    Tile b;
-  };
-  static bool extend(Product& product, const MatrixForm& form, const Tile& a, const Tile& b);
-
-  EngineContext* engines_;
-  std::array<Product, 8> products_;
-  int count_ = 0;
-};
-
 class Core {
  public:
-  // `aliasable` and `streamed`: of the functions with these names. All four outlive the core.
+  // `aliasable` and `streamed`: of the functions with these names. All five outlive the core.
   Core(const Prepared& prepared, const std::vector<uint8_t>& aliasable,
-       const std::vector<uint8_t>& streamed, CoreMemory& memory);
+       const std::vector<uint8_t>& streamed, CoreMemory& memory, PackCache& packs);
 
   // Executes program `pid` to its end. Throws MachineError.
   void run(int64_t pid, int core);

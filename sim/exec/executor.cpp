@@ -28,6 +28,7 @@ constexpr auto kSpin = std::chrono::microseconds(20);
 constexpr auto kWorthWaking = std::chrono::microseconds(60);
 constexpr int64_t kNoFailure = std::numeric_limits<int64_t>::max();
 constexpr int64_t kChunksPerThread = 8;
+constexpr size_t kPackedBlocks = 128;
 
 // One launch as the threads share it.
 struct Job {
@@ -127,7 +128,7 @@ struct Executor::Impl {
     while (true) {
       const int64_t first = shared.next.fetch_add(shared.chunk, std::memory_order_relaxed);
       if (first >= shared.grid || first > shared.failed.load(std::memory_order_relaxed)) break;
-      if (!core) core.emplace(shared.prepared, shared.aliasable, shared.streamed, memory);
+      if (!core) core.emplace(shared.prepared, shared.aliasable, shared.streamed, memory, packs);
       run_programs(shared, *core, first, std::min(first + shared.chunk, shared.grid));
       between();
     }
@@ -137,7 +138,7 @@ struct Executor::Impl {
   }
 
   void run_alone(Job& only) {
-    Core core(only.prepared, only.aliasable, only.streamed, *memories[0]);
+    Core core(only.prepared, only.aliasable, only.streamed, *memories[0], packs);
     run_programs(only, core, 0, only.grid);
     only.counters += core.counters();
   }
@@ -175,6 +176,7 @@ struct Executor::Impl {
   const std::chrono::microseconds spin;
   std::vector<std::unique_ptr<CoreMemory>> memories;  // the caller's first
   std::vector<std::thread> workers;
+  PackCache packs{kPackedBlocks, kPanelBytes};
 
   std::mutex mutex;
   std::condition_variable wake;
@@ -199,6 +201,7 @@ Counters Executor::run(const Launch& launch) {
                                      program.name, name(static_cast<Engine>(engine))));
     }
   }
+  impl_->packs.clear();
   if (impl_->workers.empty() || job.grid == 1 || program.has_atomics) {
     impl_->run_alone(job);
   } else {
