@@ -37,7 +37,7 @@ Tile part(const Tile& stored, bool transposed, int64_t row, int64_t rows, int64_
 
 std::optional<PanelProduct> PanelProduct::make(const MatrixForm& form, const Tile& dst,
                                                const Tile& a, const Tile& b) {
-  if (a.dtype != DType::f32 && a.dtype != DType::bf16) return std::nullopt;
+  if (a.dtype != DType::f32 && (a.dtype != DType::bf16 || !has_gemm_bf16())) return std::nullopt;
   const int64_t depth = form.transpose_a ? a.rows : a.cols;
   if (dst.rows < kFewestRows || dst.elements() * depth < kFewestMacs) return std::nullopt;
   return PanelProduct(form, dst, a, b);
@@ -120,8 +120,7 @@ bool PanelProduct::multiply_packed(EngineContext& context, const Tile& dst, int6
       done = gemm_f32(shape, transposed, c, reinterpret_cast<const float*>(a),
                       reinterpret_cast<const float*>(packed));
     }
-    // Kernels differ in shape, hosts in kernels: the first call tells.
-    if (!done) return false;
+    if (!done) return false;  // the first time if at all: shapes differ in rows only
   }
   return true;
 }

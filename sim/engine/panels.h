@@ -13,7 +13,7 @@ namespace npu::sim {
 inline constexpr int64_t kPanelBytes = int64_t{512} << 10;  // of a packed block, at most
 
 // Up to this many rows of a, packing b pays only if another product uses it, too.
-inline constexpr int64_t kFewRows = 128;
+inline constexpr int64_t kFewRows = 64;
 
 class PanelProduct {
  public:

@@ -193,6 +193,9 @@ void Core::execute(const Step& step) {
     case Opcode::m_mma:
       chain_.flush();
       return execute_matrix(step);
+    case Opcode::d_store:
+      if (store_product(step)) return;
+      break;
     default:
       break;
   }
@@ -270,6 +273,15 @@ void Core::execute_store(const Step& step) {
   }
   chain_.flush();
   store(*engines_, transfer, tile(source), add, stream);
+}
+
+bool Core::store_product(const Step& step) {
+  const BufferId source = step.src[0];
+  const bool last_read = (prepared_->program().last_reads[step.pc] & 1) != 0;
+  if (!last_read || !products_.holds(source)) return false;
+  if ((step.inst->flags & flags::kAdd) != 0 || (*streamed_)[step.inst->buffer]) return false;
+  const auto memory = alias(transfer_of(*prepared_, step), tile(source).dtype);
+  return memory && products_.store(source, *memory);
 }
 
 void Core::execute_elementwise(const Step& step, int operands) {

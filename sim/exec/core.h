@@ -4,7 +4,9 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "sim/engine/elementwise.h"
@@ -81,6 +83,11 @@ class Core {
   Core(const Prepared& prepared, const std::vector<uint8_t>& aliasable,
        const std::vector<uint8_t>& streamed, CoreMemory& memory, PackCache& packs);
 
+  // To be called before products that keep a host thread busy for long.
+  void before_large_products(std::function<void()> call) {
+    products_.before_large(std::move(call));
+  }
+
   // Executes program `pid` to its end. Throws MachineError.
   void run(int64_t pid, int core);
 
@@ -91,6 +98,8 @@ class Core {
   void execute_elementwise(const Step& step, int operands);
   void execute_load(const Step& step);
   void execute_store(const Step& step);
+  // A store of a product that is yet to be computed. False if it has to be computed before.
+  bool store_product(const Step& step);
   void execute_matrix(const Step& step);
   void execute_vector(const Step& step);
 

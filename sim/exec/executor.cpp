@@ -117,20 +117,24 @@ struct Executor::Impl {
         if (joined != nullptr) users.fetch_add(1, std::memory_order_relaxed);
       }
       if (joined == nullptr) continue;
-      take_part(*joined, memory, [] {});
+      take_part(*joined, memory, [](bool) {});
       if (users.fetch_sub(1, std::memory_order_acq_rel) == 1) users.notify_one();
     }
   }
 
-  template <class Between>
-  void take_part(Job& shared, CoreMemory& memory, Between&& between) {
+  // Calls progress(false) when programs are done, progress(true) before work that takes long.
+  template <class Progress>
+  void take_part(Job& shared, CoreMemory& memory, Progress&& progress) {
     std::optional<Core> core;
     while (true) {
       const int64_t first = shared.next.fetch_add(shared.chunk, std::memory_order_relaxed);
       if (first >= shared.grid || first > shared.failed.load(std::memory_order_relaxed)) break;
-      if (!core) core.emplace(shared.prepared, shared.aliasable, shared.streamed, memory, packs);
+      if (!core) {
+        core.emplace(shared.prepared, shared.aliasable, shared.streamed, memory, packs);
+        core->before_large_products([&] { progress(true); });
+      }
       run_programs(shared, *core, first, std::min(first + shared.chunk, shared.grid));
-      between();
+      progress(false);
     }
     if (!core) return;
     const std::scoped_lock lock(shared.mutex);
@@ -149,15 +153,16 @@ struct Executor::Impl {
       job = &shared;
       published.fetch_add(1, std::memory_order_release);
     }
-    // Workers that still spin join by themselves. Sleeping ones are woken once the first programs
-    // have shown that the rest is worth it.
+    // Workers that still spin join by themselves. Sleeping ones are woken once the first programs,
+    // or the first large product, have shown that the rest is worth it.
     bool woken = false;
     const auto start = Clock::now();
-    take_part(shared, *memories[0], [&] {
+    take_part(shared, *memories[0], [&](bool large) {
       if (woken) return;
       const int64_t done = shared.next.load(std::memory_order_relaxed);
       const int64_t left = shared.grid - done;
-      if (left <= 0 || (Clock::now() - start) * left < kWorthWaking * done) return;
+      if (left <= 0) return;
+      if (!large && (Clock::now() - start) * left < kWorthWaking * done) return;
       woken = true;
       wake.notify_all();
     });

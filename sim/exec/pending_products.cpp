@@ -6,6 +6,11 @@
 
 namespace npu::sim {
 
+bool PendingProducts::holds(BufferId buffer) const {
+  return std::any_of(products_.begin(), products_.begin() + count_,
+                     [&](const Product& product) { return product.buffer == buffer; });
+}
+
 void PendingProducts::add(BufferId buffer, const MatrixForm& form, const Tile& dst, const Tile& a,
                           const Tile& b) {
   for (int i = 0; i < count_; ++i) {
@@ -45,6 +50,19 @@ bool PendingProducts::extend(Product& product, const MatrixForm& form, const Til
   return true;
 }
 
+bool PendingProducts::store(BufferId buffer, const Tile& memory) {
+  for (int i = 0; i < count_; ++i) {
+    Product& product = products_[i];
+    if (product.buffer != buffer) continue;
+    const Tile& dst = product.dst;
+    if (product.form.accumulate || memory.rows != dst.rows || memory.cols != dst.cols) return false;
+    product.dst = memory;
+    settle(buffer);
+    return true;
+  }
+  return false;
+}
+
 void PendingProducts::settle(BufferId buffer) {
   for (int i = 0; i < count_; ++i) {
     if (products_[i].buffer != buffer) continue;
@@ -69,6 +87,8 @@ void PendingProducts::flush() {
 
 void PendingProducts::compute(const Product& product) {
   const auto& [buffer, form, dst, a, b] = product;
+  const int64_t depth = form.transpose_a ? a.rows : a.cols;
+  if (before_large_ && dst.elements() * depth >= kLargeMacs) before_large_();
   if (auto panels = PanelProduct::make(form, dst, a, b)) {
     const bool first = packs_->first_use(b, form.transpose_b);
     if (!first || dst.rows > kFewRows) return compute_in_panels(*panels, form.transpose_b);
