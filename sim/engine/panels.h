@@ -12,8 +12,8 @@ namespace npu::sim {
 
 inline constexpr int64_t kPanelBytes = int64_t{512} << 10;  // of a packed block, at most
 
-// Up to this many rows of a, packing b pays only if another product uses it, too.
-inline constexpr int64_t kFewRows = 64;
+// Up to this many rows of a, a block of b that lasts pays only if another product uses it, too.
+inline constexpr int64_t kFewRows = 256;
 
 class PanelProduct {
  public:

@@ -21,17 +21,22 @@ size_t PackCache::Hash::operator()(const Key& key) const {
 
 void PackCache::clear() {
   seen_.clear();
+  reused_ = false;
   if (found_.empty()) return;
   found_.clear();
   for (Slot& slot : slots_) slot = {};
   clock_ = 0;
 }
 
-bool PackCache::first_use(const Tile& operand, bool transposed) {
+bool PackCache::expects_reuse(const Tile& operand, bool transposed) {
   const std::scoped_lock lock(mutex_);
-  return seen_
-      .insert({operand.data, operand.ld, operand.rows, operand.cols, operand.dtype, transposed})
-      .second;
+  if (!reused_) {
+    reused_ = !seen_
+                   .insert({operand.data, operand.ld, operand.rows, operand.cols, operand.dtype,
+                            transposed})
+                   .second;
+  }
+  return reused_;
 }
 
 size_t PackCache::replaceable() const {

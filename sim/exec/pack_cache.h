@@ -22,8 +22,9 @@ class PackCache {
   // Forgets everything. Nobody may be using a block.
   void clear();
 
-  // Is this the first time since clear() that the operand is asked for?
-  bool first_use(const Tile& operand, bool transposed);
+  // Will the operand be used again? A guess: once one has been, by another product of the launch,
+  // all will be.
+  bool expects_reuse(const Tile& operand, bool transposed);
 
   enum class State {
     kReady,  // `data` holds the packed block
@@ -73,7 +74,8 @@ class PackCache {
   std::unique_ptr<std::byte, Unmap> memory_;
   std::vector<Slot> slots_;
   std::unordered_map<Key, size_t, Hash> found_;
-  std::unordered_set<Key, Hash> seen_;
+  std::unordered_set<Key, Hash> seen_;  // whole operands, until one is reused
+  bool reused_ = false;
   uint64_t clock_ = 0;
 };
 

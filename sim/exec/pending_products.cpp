@@ -90,8 +90,8 @@ void PendingProducts::compute(const Product& product) {
   const int64_t depth = form.transpose_a ? a.rows : a.cols;
   if (before_large_ && dst.elements() * depth >= kLargeMacs) before_large_();
   if (auto panels = PanelProduct::make(form, dst, a, b)) {
-    const bool first = packs_->first_use(b, form.transpose_b);
-    if (!first || dst.rows > kFewRows) return compute_in_panels(*panels, form.transpose_b);
+    const bool reused = packs_->expects_reuse(b, form.transpose_b);
+    if (reused || dst.rows > kFewRows) return compute_in_panels(*panels, form.transpose_b);
   }
   multiply(*engines_, form, dst, a, b);
 }

@@ -49,16 +49,25 @@ TEST(PackCache, ReplacesWhatWasUsedLeastLately) {
   EXPECT_EQ(use(128), State::kEmpty);
 }
 
+TEST(PackCache, ExpectsReuseOnceItHasSeenOne) {
+  std::byte operands[192];
+  PackCache cache(1, 4096);
+  EXPECT_FALSE(cache.expects_reuse(block_at(operands), false));
+  EXPECT_FALSE(cache.expects_reuse(block_at(operands), true));
+  EXPECT_FALSE(cache.expects_reuse(block_at(operands + 64), false));
+  EXPECT_TRUE(cache.expects_reuse(block_at(operands), false));
+  EXPECT_TRUE(cache.expects_reuse(block_at(operands + 128), false));
+}
+
 TEST(PackCache, ForgetsWhenCleared) {
   std::byte operand[64];
   PackCache cache(1, 4096);
   const Tile block = block_at(operand);
-  EXPECT_TRUE(cache.first_use(block, false));
-  EXPECT_FALSE(cache.first_use(block, false));
-  EXPECT_TRUE(cache.first_use(block, true));
+  EXPECT_FALSE(cache.expects_reuse(block, false));
+  EXPECT_TRUE(cache.expects_reuse(block, false));
   cache.packed(cache.claim(block, false));  // never released, as by a launch that failed
   cache.clear();
-  EXPECT_TRUE(cache.first_use(block, false));
+  EXPECT_FALSE(cache.expects_reuse(block, false));
   EXPECT_EQ(cache.claim(block, false).state, State::kEmpty);
 }
 
