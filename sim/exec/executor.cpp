@@ -11,6 +11,7 @@
 #include <mutex>
 #include <optional>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "sim/error.h"
@@ -37,18 +38,30 @@ struct Job {
         aliasable(aliasable_arguments(launch)),
         streamed(streamed_arguments(launch)),
         grid(launch.grid),
-        chunk(std::clamp<int64_t>(grid / (threads * kChunksPerThread), 1, 64)) {}
+        shares(threads * kChunksPerThread) {}
 
   const Prepared prepared;
   const std::vector<uint8_t> aliasable;
   const std::vector<uint8_t> streamed;
   const int64_t grid;
-  const int64_t chunk;
+  const int64_t shares;
   std::atomic<int64_t> next = 0;
   std::atomic<int64_t> failed = kNoFailure;  // lowest failing program id so far
   std::mutex mutex;                          // of what follows
   std::exception_ptr error;
   Counters counters;
+
+  // The next programs for a thread, [first, last): ever fewer, so that threads end together. Empty
+  // when all are given away.
+  std::pair<int64_t, int64_t> take() {
+    int64_t first = next.load(std::memory_order_relaxed);
+    int64_t last = grid;
+    do {
+      if (first >= grid) return {grid, grid};
+      last = first + std::clamp<int64_t>((grid - first) / shares, 1, 64);
+    } while (!next.compare_exchange_weak(first, last, std::memory_order_relaxed));
+    return {first, last};
+  }
 
   void fail(int64_t pid) {
     const std::scoped_lock lock(mutex);
@@ -127,13 +140,13 @@ struct Executor::Impl {
   void take_part(Job& shared, CoreMemory& memory, Progress&& progress) {
     std::optional<Core> core;
     while (true) {
-      const int64_t first = shared.next.fetch_add(shared.chunk, std::memory_order_relaxed);
-      if (first >= shared.grid || first > shared.failed.load(std::memory_order_relaxed)) break;
+      const auto [first, last] = shared.take();
+      if (first == last || first > shared.failed.load(std::memory_order_relaxed)) break;
       if (!core) {
         core.emplace(shared.prepared, shared.aliasable, shared.streamed, memory, packs);
         core->before_large_products([&] { progress(true); });
       }
-      run_programs(shared, *core, first, std::min(first + shared.chunk, shared.grid));
+      run_programs(shared, *core, first, last);
       progress(false);
     }
     if (!core) return;
