@@ -29,6 +29,7 @@ constexpr auto kSpin = std::chrono::microseconds(20);
 constexpr auto kWorthWaking = std::chrono::microseconds(60);
 constexpr int64_t kNoFailure = std::numeric_limits<int64_t>::max();
 constexpr int64_t kChunksPerThread = 8;
+// 64 MiB of the host's memory at most; what does not fit is packed anew by each product.
 constexpr size_t kPackedBlocks = 128;
 
 // One launch as the threads share it.
