@@ -39,6 +39,14 @@ bool gemm_f64(const GemmShape& shape, bool transpose_a, double* c, const double*
   return true;
 }
 
+bool has_gemm_bf16() {
+  static const bool has = [] {
+    const GemmShape any{64, 64, 64, 64, 64, 64, false};
+    return find_kernel(libxsmm_bsmmdispatch, any, LIBXSMM_GEMM_FLAG_VNNI_A, 1.0f) != nullptr;
+  }();
+  return has;
+}
+
 bool gemm_bf16(const GemmShape& shape, float* c, const uint16_t* a, const uint16_t* b) {
   const auto kernel = find_kernel(libxsmm_bsmmdispatch, shape, LIBXSMM_GEMM_FLAG_VNNI_A, 1.0f);
   if (kernel == nullptr) return false;

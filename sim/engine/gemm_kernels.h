@@ -19,6 +19,7 @@ bool gemm_f64(const GemmShape& shape, bool transpose_a, double* c, const double*
               const double* b);
 
 // k is even and b is [k / 2, n, 2]; ldb counts such pairs.
+bool has_gemm_bf16();
 bool gemm_bf16(const GemmShape& shape, float* c, const uint16_t* a, const uint16_t* b);
 
 }  // namespace npu::sim

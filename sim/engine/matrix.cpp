@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "sim/engine/gemm_kernels.h"
+#include "sim/engine/matrix_operands.h"
 
 namespace npu::sim {
 namespace {
@@ -10,28 +11,6 @@ namespace {
 // Up to this many rows of a, products with a transposed b read b's rows where they lie: packing
 // would cost more than it saves.
 constexpr int64_t kDotRows = 16;
-
-template <class T>
-struct Matrix {
-  const T* data;
-  int64_t ld;
-};
-
-// The tile as a row-major [rows, cols] matrix of its own type, transposed into scratch if need be.
-template <class T>
-Matrix<T> plain(EngineContext& context, Scratch::Piece piece, const Matrix<T>& stored,
-                bool transposed, int64_t rows, int64_t cols) {
-  if (!transposed) return stored;
-  T* out = context.scratch.get<T>(piece, rows * cols);
-  constexpr int kCode = std::countr_zero(sizeof(T));
-  context.table.transpose[kCode](out, cols, stored.data, stored.ld, cols, rows);
-  return {out, cols};
-}
-
-template <class T>
-Matrix<T> stored_in(const Tile& tile) {
-  return {reinterpret_cast<const T*>(tile.data), tile.ld};
-}
 
 // The tile's elements as T, packed.
 template <class T>
@@ -63,11 +42,6 @@ constexpr int64_t kBlockRows = 128;
 constexpr int64_t kBlockCols = 256;
 constexpr int64_t kBlockDepth = 512;
 
-struct Problem {
-  int64_t m, n, k;
-  bool transpose_a, transpose_b, accumulate;
-};
-
 template <class T>
 void multiply_floats(EngineContext& context, const Problem& problem, T* c, int64_t ldc,
                      const Matrix<T>& a, const Matrix<T>& b) {
@@ -90,13 +64,6 @@ void multiply_floats(EngineContext& context, const Problem& problem, T* c, int64
   if (!done) {
     multiply_rows(context.table, shape, problem.transpose_a, c, a.data, right.data);
   }
-}
-
-// Part of a stored operand: `row` and `col` count in the product, not in memory.
-template <class T>
-Matrix<T> part(const Matrix<T>& stored, bool transposed, int64_t row, int64_t col) {
-  if (transposed) std::swap(row, col);
-  return {stored.data + row * stored.ld + col, stored.ld};
 }
 
 // Calls pack(problem, b), then product(problem, c, a) for each block of rows, over blocks of
@@ -144,37 +111,6 @@ void multiply_f32(EngineContext& context, const Problem& problem, float* c, int6
       });
 }
 
-// b as [k / 2, n, 2], k rounded up with zeros.
-const uint16_t* pack_pairs(EngineContext& context, const Problem& problem,
-                           const Matrix<uint16_t>& b) {
-  const int64_t pairs = (problem.k + 1) / 2;
-  uint16_t* packed = context.scratch.get<uint16_t>(Scratch::kSource2, pairs * problem.n * 2);
-  if (problem.transpose_b && problem.k % 2 == 0 && b.ld % 2 == 0) {
-    // A pair is one element of four bytes, which only has to be transposed.
-    context.table.transpose[2](packed, problem.n, b.data, b.ld / 2, problem.n, pairs);
-    return packed;
-  }
-  const Matrix<uint16_t> rows =
-      plain(context, Scratch::kIndex, b, problem.transpose_b, problem.k, problem.n);
-  context.table.interleave_rows16(packed, rows.data, rows.ld, problem.k, problem.n);
-  return packed;
-}
-
-// a as [m, k], k rounded up to even with zeros, rows an even number of elements apart.
-Matrix<uint16_t> pad_to_pairs(EngineContext& context, const Problem& problem,
-                              const Matrix<uint16_t>& a) {
-  const Matrix<uint16_t> rows =
-      plain(context, Scratch::kSource0, a, problem.transpose_a, problem.m, problem.k);
-  if (problem.k % 2 == 0 && rows.ld % 2 == 0) return rows;
-  const int64_t ld = problem.k + problem.k % 2;
-  uint16_t* out = context.scratch.get<uint16_t>(Scratch::kSource1, problem.m * ld);
-  for (int64_t i = 0; i < problem.m; ++i) {
-    std::memcpy(out + i * ld, rows.data + i * rows.ld, static_cast<size_t>(problem.k) * 2);
-    if (problem.k < ld) out[i * ld + problem.k] = 0;
-  }
-  return {out, ld};
-}
-
 // False, with nothing done, where the host lacks kernels for bf16.
 bool multiply_bf16(EngineContext& context, const Problem& problem, float* c, int64_t ldc,
                    const Matrix<uint16_t>& a, const Matrix<uint16_t>& b) {
@@ -185,12 +121,14 @@ bool multiply_bf16(EngineContext& context, const Problem& problem, float* c, int
                            problem.k, problem.accumulate);
     return true;
   }
-  const uint16_t* packed = nullptr;
+  uint16_t* packed = nullptr;
   bool done = true;
   for_each_block(
       problem, c, ldc, a, b,
       [&](const Problem& block, const Matrix<uint16_t>& stored) {
-        if (done) packed = pack_pairs(context, block, stored);
+        if (!done) return;
+        packed = context.scratch.get<uint16_t>(Scratch::kSource2, (block.k + 1) / 2 * block.n * 2);
+        pack_pairs(context, block, stored, packed);
       },
       [&](const Problem& block, float* out, const Matrix<uint16_t>& left) {
         if (!done) return;

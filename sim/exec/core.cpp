@@ -58,59 +58,8 @@ std::byte* CoreMemory::scratchpad() {
 
 void CoreMemory::Unmap::operator()(std::byte* data) const { munmap(data, bytes); }
 
-bool PendingProducts::holds(BufferId buffer) const {
-  return std::any_of(products_.begin(), products_.begin() + count_,
-                     [&](const Product& product) { return product.buffer == buffer; });
-}
-
-void PendingProducts::add(BufferId buffer, const MatrixForm& form, const Tile& dst, const Tile& a,
-                          const Tile& b) {
-  for (int i = 0; i < count_; ++i) {
-    Product& product = products_[i];
-    if (product.buffer != buffer) continue;
-    if (form.accumulate && extend(product, form, a, b)) return;
-    flush();
-  }
-  if (count_ == static_cast<int>(products_.size())) flush();
-  products_[count_++] = {buffer, form, dst, a, b};
-}
-
-bool PendingProducts::extend(Product& product, const MatrixForm& form, const Tile& a,
-                             const Tile& b) {
-  if (form.transpose_a != product.form.transpose_a ||
-      form.transpose_b != product.form.transpose_b) {
-    return false;
-  }
-  const auto continues = [](const Tile& first, const Tile& next, bool by_rows) {
-    if (by_rows) {
-      return first.cols == next.cols && first.ld == next.ld && next.data == first.row(first.rows);
-    }
-    // A single row's distance to the next does not count.
-    return first.rows == next.rows && (first.ld == next.ld || first.rows == 1) &&
-           next.data == first.data + first.cols * size_of(first.dtype);
-  };
-  const auto join = [](Tile& first, const Tile& next, bool by_rows) {
-    (by_rows ? first.rows : first.cols) += by_rows ? next.rows : next.cols;
-    if (first.rows == 1) first.ld = first.cols;
-  };
-  const bool a_rows = form.transpose_a;
-  const bool b_rows = !form.transpose_b;
-  if (!continues(product.a, a, a_rows) || !continues(product.b, b, b_rows)) return false;
-  join(product.a, a, a_rows);
-  join(product.b, b, b_rows);
-  return true;
-}
-
-void PendingProducts::flush() {
-  for (int i = 0; i < count_; ++i) {
-    const Product& product = products_[i];
-    multiply(*engines_, product.form, product.dst, product.a, product.b);
-  }
-  count_ = 0;
-}
-
 Core::Core(const Prepared& prepared, const std::vector<uint8_t>& aliasable,
-           const std::vector<uint8_t>& streamed, CoreMemory& memory)
+           const std::vector<uint8_t>& streamed, CoreMemory& memory, PackCache& packs)
     : prepared_(&prepared),
       aliasable_(&aliasable),
       streamed_(&streamed),
@@ -120,7 +69,7 @@ Core::Core(const Prepared& prepared, const std::vector<uint8_t>& aliasable,
       cursor_(prepared),
       tiles_(static_cast<size_t>(prepared.buffer_count())),
       chain_(prepared, memory.engines()),
-      products_(memory.engines()) {
+      products_(memory.engines(), packs) {
   for (size_t id = 0; id < tiles_.size(); ++id) {
     tiles_[id].dtype = prepared.buffer(static_cast<BufferId>(id)).dtype;
   }
@@ -182,10 +131,13 @@ void Core::execute(const Step& step) {
     case Opcode::m_mma:
       chain_.flush();
       return execute_matrix(step);
+    case Opcode::d_store:
+      if (store_product(step)) return;
+      break;
     default:
       break;
   }
-  products_.flush();
+  products_.settle(step);
   switch (step.inst->op) {
     case Opcode::v_unary:
       return execute_elementwise(step, 1);
@@ -219,7 +171,7 @@ void Core::execute(const Step& step) {
 
 void Core::execute_load(const Step& step) {
   const Transfer transfer = transfer_of(*prepared_, step);
-  if (products_.holds(step.dst)) products_.flush();
+  products_.settle(step.dst);
   Tile& dst = define(step.dst, step.dst_shape);
   if (dst.elements() == 0) return;
   if ((*aliasable_)[step.inst->buffer]) {
@@ -234,7 +186,8 @@ void Core::execute_load(const Step& step) {
 void Core::execute_matrix(const Step& step) {
   const uint8_t flags = step.inst->flags;
   const bool zero = (flags & flags::kZero) != 0;
-  if (products_.holds(step.src[0]) || products_.holds(step.src[1])) products_.flush();
+  products_.settle(step.src[0]);
+  products_.settle(step.src[1]);
   const Tile& a = tile(step.src[0]);
   const Tile& b = tile(step.src[1]);
   const MatrixForm form{.transpose_a = (flags & flags::kTransposeA) != 0,
@@ -243,7 +196,7 @@ void Core::execute_matrix(const Step& step) {
   // Only memory that is aliased stays as it is.
   const bool waits = a.data != home(step.src[0]) && b.data != home(step.src[1]) &&
                      a.elements() > 0 && b.elements() > 0 && splits_exactly(form, a, b);
-  if (!waits) products_.flush();
+  if (!waits) products_.settle(step.dst);
   const Tile& dst = zero ? define(step.dst, step.dst_shape) : own(step.dst);
   if (waits) return products_.add(step.dst, form, dst, a, b);
   multiply(*engines_, form, dst, a, b);
@@ -260,6 +213,15 @@ void Core::execute_store(const Step& step) {
   }
   chain_.flush();
   store(*engines_, transfer, tile(source), add, stream);
+}
+
+bool Core::store_product(const Step& step) {
+  const BufferId source = step.src[0];
+  const bool last_read = (prepared_->program().last_reads[step.pc] & 1) != 0;
+  if (!last_read || !products_.holds(source)) return false;
+  if ((step.inst->flags & flags::kAdd) != 0 || (*streamed_)[step.inst->buffer]) return false;
+  const auto memory = alias(transfer_of(*prepared_, step), tile(source).dtype);
+  return memory && products_.store(source, *memory);
 }
 
 void Core::execute_elementwise(const Step& step, int operands) {

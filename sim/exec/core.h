@@ -4,13 +4,15 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <utility>
 #include <vector>
 
-#include "sim/engine/matrix.h"
 #include "sim/engine/tile.h"
 #include "sim/exec/cursor.h"
 #include "sim/exec/pending_chain.h"
+#include "sim/exec/pending_products.h"
 
 namespace npu::sim {
 
@@ -35,38 +37,16 @@ class CoreMemory {
   EngineContext engines_;
 };
 
-// Matrix products that wait to be computed as one: along K, operands that continue each other in
-// memory are one operand.
-class PendingProducts {
- public:
-  explicit PendingProducts(EngineContext& engines) : engines_(&engines) {}
-
-  // `dst` is the accumulator in the scratchpad; a and b stay as they are until flush().
-  void add(BufferId buffer, const MatrixForm& form, const Tile& dst, const Tile& a, const Tile& b);
-  bool holds(BufferId buffer) const;
-  void flush();
-  void drop() { count_ = 0; }
-
- private:
-  struct Product {
-    BufferId buffer;
-    MatrixForm form;
-    Tile dst;
-    Tile a;
-    Tile b;
-  };
-  static bool extend(Product& product, const MatrixForm& form, const Tile& a, const Tile& b);
-
-  EngineContext* engines_;
-  std::array<Product, 8> products_;
-  int count_ = 0;
-};
-
 class Core {
  public:
-  // `aliasable` and `streamed`: of the functions with these names. All four outlive the core.
+  // `aliasable` and `streamed`: of the functions with these names. All five outlive the core.
   Core(const Prepared& prepared, const std::vector<uint8_t>& aliasable,
-       const std::vector<uint8_t>& streamed, CoreMemory& memory);
+       const std::vector<uint8_t>& streamed, CoreMemory& memory, PackCache& packs);
+
+  // To be called before products that keep a host thread busy for long.
+  void before_large_products(std::function<void()> call) {
+    products_.before_large(std::move(call));
+  }
 
   // Executes program `pid` to its end. Throws MachineError.
   void run(int64_t pid, int core);
@@ -79,6 +59,8 @@ class Core {
   void execute_reduce(const Step& step);
   void execute_load(const Step& step);
   void execute_store(const Step& step);
+  // A store of a product that is yet to be computed. False if it has to be computed before.
+  bool store_product(const Step& step);
   void execute_matrix(const Step& step);
   void execute_vector(const Step& step);
 

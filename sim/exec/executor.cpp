@@ -11,6 +11,7 @@
 #include <mutex>
 #include <optional>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "sim/error.h"
@@ -28,6 +29,8 @@ constexpr auto kSpin = std::chrono::microseconds(20);
 constexpr auto kWorthWaking = std::chrono::microseconds(60);
 constexpr int64_t kNoFailure = std::numeric_limits<int64_t>::max();
 constexpr int64_t kChunksPerThread = 8;
+// 64 MiB of the host's memory at most; what does not fit is packed anew by each product.
+constexpr size_t kPackedBlocks = 128;
 
 // One launch as the threads share it.
 struct Job {
@@ -36,18 +39,30 @@ struct Job {
         aliasable(aliasable_arguments(launch)),
         streamed(streamed_arguments(launch)),
         grid(launch.grid),
-        chunk(std::clamp<int64_t>(grid / (threads * kChunksPerThread), 1, 64)) {}
+        shares(threads * kChunksPerThread) {}
 
   const Prepared prepared;
   const std::vector<uint8_t> aliasable;
   const std::vector<uint8_t> streamed;
   const int64_t grid;
-  const int64_t chunk;
+  const int64_t shares;
   std::atomic<int64_t> next = 0;
   std::atomic<int64_t> failed = kNoFailure;  // lowest failing program id so far
   std::mutex mutex;                          // of what follows
   std::exception_ptr error;
   Counters counters;
+
+  // The next programs for a thread, [first, last): ever fewer, so that threads end together. Empty
+  // when all are given away.
+  std::pair<int64_t, int64_t> take() {
+    int64_t first = next.load(std::memory_order_relaxed);
+    int64_t last = grid;
+    do {
+      if (first >= grid) return {grid, grid};
+      last = first + std::clamp<int64_t>((grid - first) / shares, 1, 64);
+    } while (!next.compare_exchange_weak(first, last, std::memory_order_relaxed));
+    return {first, last};
+  }
 
   void fail(int64_t pid) {
     const std::scoped_lock lock(mutex);
@@ -116,20 +131,24 @@ struct Executor::Impl {
         if (joined != nullptr) users.fetch_add(1, std::memory_order_relaxed);
       }
       if (joined == nullptr) continue;
-      take_part(*joined, memory, [] {});
+      take_part(*joined, memory, [](bool) {});
       if (users.fetch_sub(1, std::memory_order_acq_rel) == 1) users.notify_one();
     }
   }
 
-  template <class Between>
-  void take_part(Job& shared, CoreMemory& memory, Between&& between) {
+  // Calls progress(false) when programs are done, progress(true) before work that takes long.
+  template <class Progress>
+  void take_part(Job& shared, CoreMemory& memory, Progress&& progress) {
     std::optional<Core> core;
     while (true) {
-      const int64_t first = shared.next.fetch_add(shared.chunk, std::memory_order_relaxed);
-      if (first >= shared.grid || first > shared.failed.load(std::memory_order_relaxed)) break;
-      if (!core) core.emplace(shared.prepared, shared.aliasable, shared.streamed, memory);
-      run_programs(shared, *core, first, std::min(first + shared.chunk, shared.grid));
-      between();
+      const auto [first, last] = shared.take();
+      if (first == last || first > shared.failed.load(std::memory_order_relaxed)) break;
+      if (!core) {
+        core.emplace(shared.prepared, shared.aliasable, shared.streamed, memory, packs);
+        core->before_large_products([&] { progress(true); });
+      }
+      run_programs(shared, *core, first, last);
+      progress(false);
     }
     if (!core) return;
     const std::scoped_lock lock(shared.mutex);
@@ -137,7 +156,7 @@ struct Executor::Impl {
   }
 
   void run_alone(Job& only) {
-    Core core(only.prepared, only.aliasable, only.streamed, *memories[0]);
+    Core core(only.prepared, only.aliasable, only.streamed, *memories[0], packs);
     run_programs(only, core, 0, only.grid);
     only.counters += core.counters();
   }
@@ -148,15 +167,16 @@ struct Executor::Impl {
       job = &shared;
       published.fetch_add(1, std::memory_order_release);
     }
-    // Workers that still spin join by themselves. Sleeping ones are woken once the first programs
-    // have shown that the rest is worth it.
+    // Workers that still spin join by themselves. Sleeping ones are woken once the first programs,
+    // or the first large product, have shown that the rest is worth it.
     bool woken = false;
     const auto start = Clock::now();
-    take_part(shared, *memories[0], [&] {
+    take_part(shared, *memories[0], [&](bool large) {
       if (woken) return;
       const int64_t done = shared.next.load(std::memory_order_relaxed);
       const int64_t left = shared.grid - done;
-      if (left <= 0 || (Clock::now() - start) * left < kWorthWaking * done) return;
+      if (left <= 0) return;
+      if (!large && (Clock::now() - start) * left < kWorthWaking * done) return;
       woken = true;
       wake.notify_all();
     });
@@ -175,6 +195,7 @@ struct Executor::Impl {
   const std::chrono::microseconds spin;
   std::vector<std::unique_ptr<CoreMemory>> memories;  // the caller's first
   std::vector<std::thread> workers;
+  PackCache packs{kPackedBlocks, kPanelBytes};
 
   std::mutex mutex;
   std::condition_variable wake;
@@ -199,6 +220,7 @@ Counters Executor::run(const Launch& launch) {
                                      program.name, name(static_cast<Engine>(engine))));
     }
   }
+  impl_->packs.clear();
   if (impl_->workers.empty() || job.grid == 1 || program.has_atomics) {
     impl_->run_alone(job);
   } else {
