@@ -243,7 +243,16 @@ Simulation::Pause Simulation::advance(CoreState& core, Turn until, Turn& next) {
   }
 }
 
-Timing Simulation::run() {
+// Will the launch take the limit or more? What has not asked for the memory yet will not ask before
+// the first turn.
+inline bool Simulation::exceeds(const TimeLimit& limit) const {
+  const uint64_t now = state_.turns[0] >> kCoreBits;
+  const double served = static_cast<double>(state_.hbm.busy()) / static_cast<double>(to_ticks(1));
+  const double left = std::max(0.0, limit.memory_cycles - served);
+  return now + static_cast<uint64_t>(left) >= limit.cycles;
+}
+
+std::optional<Timing> Simulation::run_below(const TimeLimit& limit) {
   const int64_t grid = prepared_.launch().grid;
   const auto used = static_cast<int>(std::min<int64_t>(machine_.core.count, grid));
   state_.cores.reserve(static_cast<size_t>(used));
@@ -254,6 +263,7 @@ Timing Simulation::run() {
   constexpr Turn kNever = ~Turn{0};
   std::vector<Turn>& turns = state_.turns;
   while (!turns.empty()) {
+    if (exceeds(limit)) return std::nullopt;
     const size_t size = turns.size();
     Turn until = kNever;
     if (size > 1) until = turns[1] + turn(kHeldTurn, 0);
@@ -283,7 +293,9 @@ Timing Simulation::run() {
     }
   }
   if (has_multicast_) check_none_blocked();
-  return account();
+  Timing timing = account();
+  if (timing.cycles >= limit.cycles) return std::nullopt;
+  return timing;
 }
 
 // ---- Multicast ----------------------------------------------------------------------------------

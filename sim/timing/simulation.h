@@ -20,7 +20,8 @@ class Simulation {
  public:
   Simulation(const Machine& machine, const Launch& launch, Folding folding);
 
-  Timing run();  // throws MachineError
+  Timing run() { return *run_below({}); }  // throws MachineError
+  std::optional<Timing> run_below(const TimeLimit& limit);
   // What its scalar loads gave.
   std::vector<ScalarLoad> take_loads() { return std::move(loads_); }
 
@@ -55,6 +56,7 @@ class Simulation {
   void check_none_blocked();
   void retire(uint64_t ticks);
 
+  bool exceeds(const TimeLimit& limit) const;
   Timing account() const;
 
   Prepared prepared_;

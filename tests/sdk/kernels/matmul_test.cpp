@@ -5,6 +5,7 @@
 #include <numbers>
 #include <string>
 
+#include "csrc/sdk/kernels/matmul_simulation.h"
 #include "csrc/sdk/kernels/matmul_tiling.h"
 #include "npu/kernels/matmul.h"
 #include "tests/sdk/kernels/device_tensor.h"

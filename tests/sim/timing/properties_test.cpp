@@ -122,6 +122,24 @@ TEST(Properties, AFasterMemoryAddsAtMostHalfAPercent) {
   }
 }
 
+// A limit only says whether the launch takes less.
+TEST(Properties, LimitsDoNotChangeTheAnswer) {
+  Random random(6);
+  for (int i = 0; i < 60; ++i) {
+    const Machine machine = random_machine(random);
+    const auto sample = random_sample(random);
+    const Timer timer(machine);
+    const Timing timing = timer.simulate(sample->launch);
+    for (const double memory_cycles : {0.0, timing.hbm_busy_cycles}) {
+      const auto below = timer.simulate_below(sample->launch, {timing.cycles + 1, memory_cycles});
+      ASSERT_TRUE(below) << "launch " << i;
+      EXPECT_EQ(below->cycles, timing.cycles);
+      EXPECT_EQ(below->counters, timing.counters);
+      EXPECT_FALSE(timer.simulate_below(sample->launch, {timing.cycles, memory_cycles}));
+    }
+  }
+}
+
 TEST(Properties, ABiggerArrayCostsAtMostItsFill) {
   Random random(4);
   for (int i = 0; i < 60; ++i) {
