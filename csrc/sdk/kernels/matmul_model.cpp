@@ -3,6 +3,11 @@
 #include <algorithm>
 
 namespace npu::kernels {
+namespace {
+
+constexpr double kRounding = 0.99;  // of short transfers to whole ticks of the memory
+
+}  // namespace
 
 int64_t MatmulModel::spare(const MatmulTiling& t) const {
   const MatmulFootprint& bytes = t.splits > 1 ? partial_bytes_ : bytes_;
@@ -49,11 +54,15 @@ double MatmulModel::least_memory_cycles(const MatmulTiling& t) const {
   return moved / stream_;
 }
 
-double MatmulModel::least_product_memory_cycles(const MatmulTiling& t) const {
-  constexpr double kRounding = 0.99;  // of short transfers to whole ticks
+double MatmulModel::least_product_memory(const MatmulTiling& t) const {
   const int size = t.splits > 1 ? bytes_.accumulator : sim::size_of(p_.form.out_type);
   const double stored = static_cast<double>(p_.batch * p_.m * p_.n * t.splits * size) / stream_;
   return kRounding * (least_memory_cycles(t) + stored);
+}
+
+double MatmulModel::least_sums_memory(int splits) const {
+  const int64_t size = splits * bytes_.accumulator + sim::size_of(p_.form.out_type);
+  return kRounding * static_cast<double>(p_.batch * p_.m * p_.n * size) / stream_;
 }
 
 double MatmulModel::cycles(const MatmulTiling& t) const {

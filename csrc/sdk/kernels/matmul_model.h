@@ -47,8 +47,10 @@ class MatmulModel {
   // cluster what the memory does.
   double least_cycles(const MatmulTiling& t) const;
   double least_memory_cycles(const MatmulTiling& t) const;
-  // The launch of products keeps the memory busy for no less.
-  double least_product_memory_cycles(const MatmulTiling& t) const;
+  // For how long the launches keep the memory busy at least: that of products, and with splits that
+  // which adds up partial sums.
+  double least_product_memory(const MatmulTiling& t) const;
+  double least_sums_memory(int splits) const;
   double instructions(const MatmulTiling& t) const {
     return static_cast<double>(matmul_grid(p_, t) * ceil_div(depth(t), t.k)) * (1 + 2 * t.chunks());
   }

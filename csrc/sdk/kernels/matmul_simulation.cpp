@@ -59,7 +59,7 @@ class ArgumentList {
 
 std::optional<sim::Timing> MatmulSimulation::products(uint64_t limit,
                                                       const MatmulTiling& tiling) const {
-  const double memory = model_.least_product_memory_cycles(tiling);
+  const double memory = model_.least_product_memory(tiling);
   if (memory >= static_cast<double>(limit)) return std::nullopt;
   const bool split = tiling.splits > 1;
   const int64_t element = sim::size_of(p_.form.type);
@@ -104,6 +104,9 @@ const sim::Timing& MatmulSimulation::sums(int splits) {
 
 std::optional<sim::Timing> MatmulSimulation::below(uint64_t limit, const MatmulTiling& tiling) {
   if (tiling.splits == 1) return products(limit, tiling);
+  const double memory =
+      model_.least_product_memory(tiling) + model_.least_sums_memory(tiling.splits);
+  if (memory >= static_cast<double>(limit)) return std::nullopt;
   const sim::Timing& after = sums(tiling.splits);
   if (after.cycles >= limit) return std::nullopt;
   std::optional<sim::Timing> timing = products(limit - after.cycles, tiling);
