@@ -5,7 +5,8 @@
 namespace npu::kernels {
 namespace {
 
-constexpr double kRounding = 0.99;  // of short transfers to whole ticks of the memory
+constexpr double kRounding = 0.99;    // of short transfers to whole ticks of the memory
+constexpr double kCombineIssue = 40;  // cycles: instructions of a program that adds up
 
 }  // namespace
 
@@ -42,8 +43,7 @@ double MatmulModel::least_cycles(const MatmulTiling& t) const {
   const int64_t cols = std::min(t.n, p_.n);
   const int64_t k = depth(t);
   const double port = static_cast<double>(k * (rows + cols) * element_) / load_;
-  const double least = turns * std::max(busy(rows, k, cols), port);
-  return t.splits > 1 ? least + combine_cycles(t) : least;
+  return turns * std::max(busy(rows, k, cols), port);
 }
 
 double MatmulModel::least_memory_cycles(const MatmulTiling& t) const {
@@ -134,14 +134,25 @@ double MatmulModel::cycles(const MatmulTiling& t) const {
       std::max((a.bytes + b.bytes) / load_, (a.memory / a_sharers + b.memory / b_sharers) * active);
   const double tail = std::max(last_stores - others, last_chunk) + epilogue + drain + latency_;
   const double run = std::max(turns * (steps * step + bubble), loads + stores - last_stores);
-  return fill + run + tail + (split ? combine_cycles(t) : 0);
+  return fill + run + tail + (split ? combine_cycles(t.splits) : 0);
 }
 
-double MatmulModel::combine_cycles(const MatmulTiling& t) const {
-  const auto outputs = static_cast<double>(p_.batch * p_.m * p_.n);
-  const double moved = outputs * (t.splits * bytes_.accumulator + sim::size_of(p_.form.out_type));
-  const double lanes = static_cast<double>(machine_.vector.lanes) * machine_.core.count;
-  return 2 * latency_ + moved / stream_ + outputs * (t.splits + 1) / lanes + 64;
+// The launch that adds up partial sums: each program some columns of a row. A buffer of partial
+// sums is taken from the start of its load until they are added up.
+double MatmulModel::combine_cycles(int splits) const {
+  const int64_t columns = matmul_combine_columns(machine_, p_, splits);
+  const int64_t grid = p_.batch * p_.m * ceil_div(p_.n, columns);
+  const auto turns = static_cast<double>(ceil_div(grid, machine_.core.count));
+  const auto active = static_cast<double>(std::min<int64_t>(grid, machine_.core.count));
+  const Cost parts = move(splits, columns, p_.batch * p_.m * p_.n, bytes_.accumulator, false);
+  const Cost result = move(1, columns, columns, sim::size_of(p_.form.out_type), true);
+  const double load = machine_.dma.setup_cycles +
+                      std::max(parts.bytes / load_, (parts.memory + result.memory) * active);
+  const auto outputs = static_cast<double>(columns);
+  const double sum = outputs * splits / machine_.vector.lanes + machine_.vector.latency_cycles;
+  const double held = latency_ + load + sum;
+  const double step = std::max({load, sum, kCombineIssue, held / kPartialBuffers});
+  return (turns - 1) * step + held + result.bytes / store_ + latency_;
 }
 
 }  // namespace npu::kernels

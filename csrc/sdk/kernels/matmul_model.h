@@ -43,7 +43,9 @@ class MatmulModel {
   }
 
   double cycles(const MatmulTiling& t) const;
-  // No tiling of this output tile takes less: what engines and ports do for it, and with the
+  // Of the launch that adds up partial sums.
+  double combine_cycles(int splits) const;
+  // No products in this output tile take less: what engines and ports do for it, and with the
   // cluster what the memory does.
   double least_cycles(const MatmulTiling& t) const;
   double least_memory_cycles(const MatmulTiling& t) const;
@@ -77,7 +79,6 @@ class MatmulModel {
     return static_cast<double>(sim::matrix_duration(machine_, p_.form.type, m, k, n).occupancy);
   }
   Cost move(int64_t lines, int64_t run, int64_t stride, int size, bool writes) const;
-  double combine_cycles(const MatmulTiling& t) const;
 
   const sim::Machine& machine_;
   const MatmulProblem& p_;

@@ -9,6 +9,7 @@
 
 #include "csrc/sdk/kernels/matmul_blocks.h"
 #include "csrc/sdk/kernels/matmul_model.h"
+#include "csrc/sdk/kernels/matmul_refinement.h"
 #include "csrc/sdk/kernels/matmul_simulation.h"
 #include "csrc/sdk/kernels/tile_walk.h"
 #include "csrc/sdk/runtime/device.h"
@@ -29,8 +30,9 @@ void add_side(std::vector<int64_t>& sides, int64_t side, int64_t extent, int64_t
 }
 
 // Powers of two below the array's width, whole array widths beyond, and what splits the extent
-// evenly.
+// evenly, in whole units.
 std::vector<int64_t> candidate_sides(int64_t extent, int64_t array, int64_t unit, int parts) {
+  constexpr int64_t kSmallestEven = 32;
   constexpr int64_t kSmallest = 8;
   constexpr std::array<int64_t, 14> kMultiples = {1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 24, 32};
   std::vector<int64_t> sides;
@@ -42,8 +44,14 @@ std::vector<int64_t> candidate_sides(int64_t extent, int64_t array, int64_t unit
   }
   for (int part = 1; part <= parts; ++part) {
     const int64_t side = ceil_div(ceil_div(extent, part), unit) * unit;
-    if (side >= array) add_side(sides, side, extent, kSmallest);
+    if (side >= std::min(array, kSmallestEven)) add_side(sides, side, extent, kSmallest);
   }
+  // All that cover the extent make the same programs.
+  int64_t covering = std::numeric_limits<int64_t>::max();
+  for (const int64_t side : sides) {
+    if (side >= extent) covering = std::min(covering, side);
+  }
+  std::erase_if(sides, [&](int64_t side) { return side > covering; });
   return sides;
 }
 
@@ -72,14 +80,18 @@ struct Ranked {
   MatmulTiling tiling;
 };
 
-// The best tiling of this output tile. Deep steps and wide chunks come first: they need fewer
+// The best tilings of this output tile: the best, and behind it those of other widths of chunks,
+// between which the model hardly tells. Deep steps and wide chunks come first: they need fewer
 // instructions, so others have to be better by more than nothing.
-Ranked best_of_tile(const MatmulModel& model, MatmulTiling tiling, std::span<const int64_t> depths,
-                    int64_t array_width) {
+std::vector<Ranked> best_of_tile(const MatmulModel& model, MatmulTiling tiling,
+                                 std::span<const int64_t> depths, int64_t array_width) {
   constexpr double kWorthwhile = 0.997;
-  Ranked best;
+  constexpr double kAlike = 1.04;
+  constexpr double kBehind = 1.02;
+  std::vector<Ranked> found;
   for (const int64_t chunk : candidate_chunks(tiling.n, array_width)) {
     tiling.chunk = chunk;
+    Ranked best;
     for (const int64_t k : depths) {
       tiling.k = k;
       for (tiling.accumulators = 1; tiling.accumulators <= 2; ++tiling.accumulators) {
@@ -89,8 +101,15 @@ Ranked best_of_tile(const MatmulModel& model, MatmulTiling tiling, std::span<con
         if (cycles < best.cycles * kWorthwhile) best = {cycles, tiling};
       }
     }
+    if (best.tiling.k == 0) continue;
+    found.push_back(best);
+    if (best.cycles < found[0].cycles * kWorthwhile) std::swap(found[0], found.back());
   }
-  return best;
+  if (found.empty()) return found;
+  const double least = found[0].cycles;
+  std::erase_if(found, [&](const Ranked& other) { return other.cycles > least * kAlike; });
+  for (size_t i = 1; i < found.size(); ++i) found[i].cycles *= kBehind;
+  return found;
 }
 
 // The smallest cluster that takes the memory's load off: where ports or engines have more to do, a
@@ -129,12 +148,13 @@ std::vector<Ranked> rank(const MatmulModel& model, const sim::Machine& machine,
   std::vector<int64_t> depths = candidate_depths(depth, machine.matrix.rows);
   std::ranges::reverse(depths);
 
+  const double sums = splits == 1 ? 0 : model.combine_cycles(splits);
   std::vector<Ranked> tiles;
   const std::vector<int64_t> columns = candidate_sides(p.n, width, width, kParts);
   for (const int64_t m : candidate_sides(p.m, machine.matrix.rows, kRowUnit, kParts)) {
     for (const int64_t n : columns) {
       const MatmulTiling tile{.m = m, .n = n, .splits = splits};
-      tiles.push_back({model.least_cycles(tile), tile});
+      tiles.push_back({model.least_cycles(tile) + sums, tile});
     }
   }
   std::ranges::stable_sort(tiles, {}, &Ranked::cycles);
@@ -143,10 +163,10 @@ std::vector<Ranked> rank(const MatmulModel& model, const sim::Machine& machine,
     if (tile.cycles > limit * kClose) break;
     set_cluster(model, machine.core.count, tile.tiling);
     if (model.least_memory_cycles(tile.tiling) > limit * kClose) continue;
-    const Ranked best = best_of_tile(model, tile.tiling, depths, width);
-    if (best.tiling.k == 0) continue;
-    limit = std::min(limit, best.cycles);
-    ranked.push_back(best);
+    const std::vector<Ranked> best = best_of_tile(model, tile.tiling, depths, width);
+    if (best.empty()) continue;
+    limit = std::min(limit, best[0].cycles);
+    ranked.insert(ranked.end(), best.begin(), best.end());
   }
   std::ranges::stable_sort(ranked, {}, &Ranked::cycles);
   return ranked;
@@ -182,25 +202,20 @@ MatmulTiling search_matmul_tiling(const sim::Machine& machine, const MatmulProbl
     std::ranges::stable_sort(ranked, {}, &Ranked::cycles);
   }
 
-  size_t count = 0;
+  std::vector<MatmulTiling> close;
   double instructions = 0;
-  while (count < ranked.size() && count < kMostSimulated) {
-    instructions += model.instructions(ranked[count].tiling);
-    if (instructions > kMostInstructions) break;
-    ++count;
+  for (const Ranked& candidate : ranked) {
+    instructions += model.instructions(candidate.tiling);
+    if (close.size() == kMostSimulated || instructions > kMostInstructions) break;
+    close.push_back(candidate.tiling);
   }
-  size_t best = 0;
-  if (count > 1) {
-    MatmulSimulation simulation(machine, problem);
-    uint64_t least = std::numeric_limits<uint64_t>::max();
-    for (size_t i = 0; i < count; ++i) {
-      if (const auto timing = simulation.below(least, ranked[i].tiling)) {
-        least = timing->cycles;
-        best = i;
-      }
-    }
+  if (close.size() < 2) return ranked[0].tiling;
+  MatmulSimulation simulation(machine, problem);
+  TimedTiling best{{}, std::numeric_limits<uint64_t>::max()};
+  for (const MatmulTiling& tiling : close) {
+    if (const auto timing = simulation.below(best.cycles, tiling)) best = {tiling, timing->cycles};
   }
-  return ranked[best].tiling;
+  return refine_matmul_tiling(machine, problem, model, simulation, best, close);
 }
 
 namespace {
