@@ -105,8 +105,9 @@ inline void Simulation::run_matrix(CoreState& core, const Step& step) {
 
 inline void Simulation::run_vector(CoreState& core, const Step& step) {
   VectorWork& known = vector_work_[step.pc];
-  if (known.dst != step.dst_shape || known.src != step.src_shape[0]) {
-    known = {step.dst_shape, step.src_shape[0], vector_duration(prepared_, step)};
+  const Shape source = step.src[0] == kNoBuffer ? Shape{} : step.src_shape[0];
+  if (known.dst != step.dst_shape || known.src != source) {
+    known = {step.dst_shape, source, vector_duration(prepared_, step)};
   }
   const Duration& duration = known.duration;
   const uint64_t issued = issue(core, core.vector, step);

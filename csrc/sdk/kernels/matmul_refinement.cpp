@@ -11,7 +11,7 @@ namespace {
 
 // How many tilings are simulated, and for how many tile instructions in all.
 constexpr int kMostSimulated = 32;
-constexpr double kMostInstructions = 6000;
+constexpr double kMostInstructions = 4000;
 
 constexpr int64_t kSmallestSide = 8;
 constexpr int64_t kSmallestDepth = 16;
