@@ -14,7 +14,7 @@ constexpr int kMostSimulated = 32;
 constexpr double kMostInstructions = 4000;
 
 constexpr int64_t kSmallestSide = 8;
-constexpr int64_t kSmallestDepth = 16;
+constexpr int64_t kDepthUnit = 16;
 
 class Neighbours {
  public:
@@ -40,15 +40,15 @@ class Neighbours {
       with([&](MatmulTiling& o) { o.chunk = std::min(o.chunk, o.n = n); });
       if (t.chunk == t.n && n > t.n) with([&](MatmulTiling& o) { o.chunk = o.n = n; });
     }
-    if (t.chunk > kSmallestSide) with([](MatmulTiling& o) { o.chunk = half(o.chunk); });
+    if (t.chunk > kSmallestSide)
+      with([](MatmulTiling& o) { o.chunk = half(o.chunk, kSmallestSide); });
     if (t.chunk < t.n) with([](MatmulTiling& o) { o.chunk = std::min(o.n, o.chunk * 2); });
     return found_;
   }
 
  private:
-  static int64_t half(int64_t side) {
-    return std::max(kSmallestSide, ceil_div(side / 2, kSmallestSide) * kSmallestSide);
-  }
+  // In whole units.
+  static int64_t half(int64_t size, int64_t unit) { return ceil_div(size, 2 * unit) * unit; }
 
   // The next even splits of the extent, in whole units, then half and twice the side.
   static std::array<int64_t, 4> sides(int64_t extent, int64_t side, int64_t unit) {
@@ -56,7 +56,8 @@ class Neighbours {
       return parts == 0 ? side : ceil_div(ceil_div(extent, parts), unit) * unit;
     };
     const int64_t parts = ceil_div(extent, side);
-    return {even(parts + 1), even(parts - 1), half(side), side < extent ? 2 * side : side};
+    return {even(parts + 1), even(parts - 1), half(side, kSmallestSide),
+            side < extent ? 2 * side : side};
   }
 
   void clusters(const MatmulTiling& t) {
@@ -73,11 +74,12 @@ class Neighbours {
     if (t.cluster_rows % 2 == 0) cluster(t.cluster_rows / 2, t.cluster_cols);
   }
 
-  // All of k, too: rows that a load takes whole need no bursts of their own.
+  // All of k, too: rows that a load takes whole need no bursts of their own. Otherwise whole units,
+  // so that products add up in the same order.
   void depths(const MatmulTiling& t) {
     const int64_t all = t.splits == 1 ? p_.k : matmul_split_length(machine_, p_.k, t.splits);
-    for (const int64_t k : {t.k * 2, t.k / 2, all}) {
-      if (k < std::min(kSmallestDepth, all) || k >= 2 * all) continue;
+    for (const int64_t k : {t.k * 2, half(t.k, kDepthUnit), all}) {
+      if (k > all) continue;
       MatmulTiling other = t;
       other.k = k;
       add(other);
