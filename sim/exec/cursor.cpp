@@ -98,7 +98,7 @@ const Step* Cursor::next() {
     if (++executed_ > runaway_limit_) {
       fail(ErrorKind::kRunaway, fmt::format("more than {} instructions", runaway_limit_));
     }
-    if ((loading_ & registers_[step_.pc]) != 0) {
+    if (loading_ != 0 && (loading_ & registers_[step_.pc]) != 0) {
       loading_ = 0;  // loads come back in order, all about the same time
       step_.waits_after = step_.scalar_instructions;
     }

@@ -1,15 +1,17 @@
 #include "sim/isa/liveness.h"
 
+#include <algorithm>
 #include <cstddef>
+#include <span>
 
 namespace npu::sim {
 namespace {
 
-using Tiles = std::vector<uint64_t>;  // a bit for each
+using Tiles = std::span<uint64_t>;  // a bit for each
 
-bool has(const Tiles& tiles, TileId id) { return tiles[id / 64] >> id % 64 & 1; }
-void add(Tiles& tiles, TileId id) { tiles[id / 64] |= uint64_t{1} << id % 64; }
-void remove(Tiles& tiles, TileId id) { tiles[id / 64] &= ~(uint64_t{1} << id % 64); }
+bool has(Tiles tiles, TileId id) { return tiles[id / 64] >> id % 64 & 1; }
+void add(Tiles tiles, TileId id) { tiles[id / 64] |= uint64_t{1} << id % 64; }
+void remove(Tiles tiles, TileId id) { tiles[id / 64] &= ~(uint64_t{1} << id % 64); }
 
 // Does it change the destination's contents rather than define them anew?
 bool updates(const Instruction& inst) {
@@ -22,9 +24,11 @@ bool defines(const Instruction& inst, TileId id) {
 }
 
 // What is read after it, from what is read after those that may come next.
-void merge_next(const Program& program, size_t pc, const std::vector<Tiles>& before, Tiles& after) {
+void merge_next(const Program& program, size_t pc, std::span<const uint64_t> before, Tiles after) {
   const auto merge = [&](size_t next) {
-    for (size_t word = 0; word < after.size(); ++word) after[word] |= before[next][word];
+    for (size_t word = 0; word < after.size(); ++word) {
+      after[word] |= before[next * after.size() + word];
+    }
   };
   const Instruction& inst = program.code[pc];
   switch (inst.op) {
@@ -48,13 +52,15 @@ void merge_next(const Program& program, size_t pc, const std::vector<Tiles>& bef
 std::vector<uint8_t> last_reads_of(const Program& program) {
   const size_t size = program.code.size();
   const size_t words = (program.tiles.size() + 63) / 64;
-  std::vector<Tiles> before(size, Tiles(words));
+  std::vector<uint64_t> before(size * words);  // what is read from each instruction on
+  std::vector<uint64_t> bits(words);
+  const Tiles live = bits;
   std::vector<uint8_t> last(size, 0);
   for (bool changed = true; changed;) {
     changed = false;
     for (size_t pc = size; pc-- > 0;) {
       const Instruction& inst = program.code[pc];
-      Tiles live(words);
+      std::ranges::fill(live, 0);
       merge_next(program, pc, before, live);
       last[pc] = 0;
       for (size_t i = 0; i < inst.src.size(); ++i) {
@@ -70,8 +76,9 @@ std::vector<uint8_t> last_reads_of(const Program& program) {
       for (const TileId id : inst.src) {
         if (id != kNoTile) add(live, id);
       }
-      if (live != before[pc]) {
-        before[pc] = std::move(live);
+      const Tiles known(before.data() + pc * words, words);
+      if (!std::ranges::equal(live, known)) {
+        std::ranges::copy(live, known.begin());
         changed = true;
       }
     }

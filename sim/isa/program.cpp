@@ -128,61 +128,75 @@ class Finalizer {
     }
   }
 
-  const TileDecl& tile(TileId id, std::string_view what) const {
-    if (id == kNoTile) fail(fmt::format("{} is missing", what));
-    if (id >= program_.tiles.size()) fail(fmt::format("{} is tile {}, not declared", what, id));
+  // Where an operand stands, for messages: a phrase, and the operand's number if there are several.
+  struct Place {
+    std::string_view phrase;
+    int number = -1;
+    Place(const char* phrase) : phrase(phrase) {}
+    Place(const char* phrase, int number) : phrase(phrase), number(number) {}
+    std::string text() const {
+      return number < 0 ? std::string(phrase) : fmt::format("{} {}", phrase, number);
+    }
+  };
+
+  const TileDecl& tile(TileId id, Place place) const {
+    if (id == kNoTile) fail(fmt::format("{} is missing", place.text()));
+    if (id >= program_.tiles.size()) {
+      fail(fmt::format("{} is tile {}, not declared", place.text(), id));
+    }
     return program_.tiles[id];
   }
 
   enum class Kind { integer, real, any };
 
   // Checks a scalar operand; constants are numbered anew in the order of their first use.
-  Slot scalar(Slot slot, Kind wanted, std::string_view what) {
+  Slot scalar(Slot slot, Kind wanted, Place place) {
     const auto mismatch = [&](bool real) {
       return (real && wanted == Kind::integer) || (!real && wanted == Kind::real);
     };
     const std::string_view wants = wanted == Kind::real ? "a real number" : "an integer";
-    if (slot == kNoSlot) fail(fmt::format("{} is missing", what));
+    if (slot == kNoSlot) fail(fmt::format("{} is missing", place.text()));
     if (slot < kRegisterCount) return slot;
     if (slot < kArgSlot) {
       if (wanted == Kind::real)
-        fail(fmt::format("{} wants a real number, not %pid or %grid", what));
+        fail(fmt::format("{} wants a real number, not %pid or %grid", place.text()));
       return slot;
     }
     if (slot < kConstantSlot) {
       const size_t number = slot - kArgSlot;
       if (number >= program_.args.size()) {
-        fail(fmt::format("{} is argument {}, not declared", what, number));
+        fail(fmt::format("{} is argument {}, not declared", place.text(), number));
       }
       const ArgDecl& arg = program_.args[number];
       if (arg.kind == ArgKind::pointer) {
-        fail(fmt::format("{} wants {}, but argument '{}' is a pointer", what, wants, arg.name));
+        fail(fmt::format("{} wants {}, but argument '{}' is a pointer", place.text(), wants,
+                         arg.name));
       }
       if (mismatch(arg.kind == ArgKind::real)) {
-        fail(fmt::format("{} wants {}, but argument '{}' is {}", what, wants, arg.name,
+        fail(fmt::format("{} wants {}, but argument '{}' is {}", place.text(), wants, arg.name,
                          arg.kind == ArgKind::real ? "f64" : "i64"));
       }
       return slot;
     }
     const size_t number = slot - kConstantSlot;
     if (number >= old_constants_.size()) {
-      fail(fmt::format("{} is constant {}, not declared", what, number));
+      fail(fmt::format("{} is constant {}, not declared", place.text(), number));
     }
     const Constant constant = old_constants_[number];
     if (mismatch(constant.real)) {
       fail(constant.real
-               ? fmt::format("{} wants an integer, not {}", what,
+               ? fmt::format("{} wants an integer, not {}", place.text(),
                              std::bit_cast<double>(constant.bits))
-               : fmt::format("{} wants a real number, not the integer {} (write it as {}.0)", what,
-                             constant.bits, constant.bits));
+               : fmt::format("{} wants a real number, not the integer {} (write it as {}.0)",
+                             place.text(), constant.bits, constant.bits));
     }
-    const auto [place, fresh] = constants_.try_emplace({constant.real, constant.bits}, Slot{0});
+    const auto [known, fresh] = constants_.try_emplace({constant.real, constant.bits}, Slot{0});
     if (fresh) {
       if (program_.constants.size() >= size_t{kNoSlot} - kConstantSlot) fail("too many constants");
-      place->second = static_cast<Slot>(kConstantSlot + program_.constants.size());
+      known->second = static_cast<Slot>(kConstantSlot + program_.constants.size());
       program_.constants.push_back(constant);
     }
-    return place->second;
+    return known->second;
   }
 
   void check_implemented(DType dtype) const {
@@ -205,7 +219,7 @@ class Finalizer {
         out.dst2 = in.dst2;
         break;
       case Role::kTile:
-        tile(in.src[i], fmt::format("source tile {}", i));
+        tile(in.src[i], {"source tile", i});
         out.src[i] = in.src[i];
         break;
       case Role::kIndexTile: {
@@ -220,9 +234,9 @@ class Finalizer {
       case Role::kTileOrValue:
         if (in.src[i] == kNoTile) {
           out.s[i] = scalar(in.s[i], takes_reals(program_, in) ? Kind::real : Kind::integer,
-                            fmt::format("source {}", i));
+                            {"source", i});
         } else {
-          tile(in.src[i], fmt::format("source tile {}", i));
+          tile(in.src[i], {"source tile", i});
           out.src[i] = in.src[i];
         }
         break;
@@ -231,17 +245,17 @@ class Finalizer {
         out.s[i] = in.s[i];
         break;
       case Role::kInteger:
-        out.s[i] = scalar(in.s[i], Kind::integer, fmt::format("operand {}", i));
+        out.s[i] = scalar(in.s[i], Kind::integer, {"operand", i});
         break;
       case Role::kReal:
-        out.s[i] = scalar(in.s[i], Kind::real, fmt::format("operand {}", i));
+        out.s[i] = scalar(in.s[i], Kind::real, {"operand", i});
         break;
       case Role::kAny:
-        out.s[i] = scalar(in.s[i], Kind::any, fmt::format("operand {}", i));
+        out.s[i] = scalar(in.s[i], Kind::any, {"operand", i});
         break;
       case Role::kValue:
-        out.s[i] = scalar(in.s[i], takes_reals(program_, in) ? Kind::real : Kind::integer,
-                          fmt::format("operand {}", i));
+        out.s[i] =
+            scalar(in.s[i], takes_reals(program_, in) ? Kind::real : Kind::integer, {"operand", i});
         break;
       case Role::kOptional:
         if (in.s[i] != kNoSlot) out.s[i] = scalar(in.s[i], Kind::integer, "the last operand");
@@ -283,7 +297,7 @@ class Finalizer {
       for (int dim = 0; dim < in.ndim; ++dim) {
         out.s[first + dim] =
             scalar(in.s[first + dim], Kind::integer,
-                   fmt::format("{} of dimension {}", first == kDmaSizes ? "size" : "stride", dim));
+                   {first == kDmaSizes ? "size of dimension" : "stride of dimension", dim});
       }
     }
   }

@@ -50,7 +50,10 @@ Simulation::Simulation(const Machine& machine, const Launch& launch, Folding fol
       has_multicast_(launch.program->has_multicast && launch.program->cluster.size() > 1),
       latency_(static_cast<uint64_t>(std::ceil(machine.hbm.latency_ns * machine.clock_ghz))),
       vector_work_(prepared_.program().code.size()) {
-  if (folding == Folding::on && SteadyState::possible(prepared_)) steady_.emplace(prepared_);
+  if (folding == Folding::on && SteadyState::worthwhile(prepared_)) {
+    steady_.emplace(prepared_);
+    if (!steady_->possible()) steady_.reset();
+  }
 }
 
 // Earliest start at or after `start` that the scoreboard allows.
@@ -102,8 +105,9 @@ inline void Simulation::run_matrix(CoreState& core, const Step& step) {
 
 inline void Simulation::run_vector(CoreState& core, const Step& step) {
   VectorWork& known = vector_work_[step.pc];
-  if (known.dst != step.dst_shape || known.src != step.src_shape[0]) {
-    known = {step.dst_shape, step.src_shape[0], vector_duration(prepared_, step)};
+  const Shape source = step.src[0] == kNoBuffer ? Shape{} : step.src_shape[0];
+  if (known.dst != step.dst_shape || known.src != source) {
+    known = {step.dst_shape, source, vector_duration(prepared_, step)};
   }
   const Duration& duration = known.duration;
   const uint64_t issued = issue(core, core.vector, step);
@@ -243,7 +247,17 @@ Simulation::Pause Simulation::advance(CoreState& core, Turn until, Turn& next) {
   }
 }
 
-Timing Simulation::run() {
+// Will the launch take the limit or more? What has not asked for the memory yet will not ask before
+// the first turn, and is done a latency after it has passed.
+inline bool Simulation::exceeds(const TimeLimit& limit) const {
+  const uint64_t now = state_.turns[0] >> kCoreBits;
+  const double served = static_cast<double>(state_.hbm.busy()) / static_cast<double>(to_ticks(1));
+  const double left = limit.memory_cycles - served;
+  if (left <= 0) return now >= limit.cycles;
+  return now + static_cast<uint64_t>(left) + latency_ >= limit.cycles;
+}
+
+std::optional<Timing> Simulation::run_below(const TimeLimit& limit) {
   const int64_t grid = prepared_.launch().grid;
   const auto used = static_cast<int>(std::min<int64_t>(machine_.core.count, grid));
   state_.cores.reserve(static_cast<size_t>(used));
@@ -254,6 +268,7 @@ Timing Simulation::run() {
   constexpr Turn kNever = ~Turn{0};
   std::vector<Turn>& turns = state_.turns;
   while (!turns.empty()) {
+    if (exceeds(limit)) return std::nullopt;
     const size_t size = turns.size();
     Turn until = kNever;
     if (size > 1) until = turns[1] + turn(kHeldTurn, 0);
@@ -283,7 +298,9 @@ Timing Simulation::run() {
     }
   }
   if (has_multicast_) check_none_blocked();
-  return account();
+  Timing timing = account();
+  if (timing.cycles >= limit.cycles) return std::nullopt;
+  return timing;
 }
 
 // ---- Multicast ----------------------------------------------------------------------------------
@@ -294,19 +311,17 @@ bool Simulation::is_shared(const Step& step) const {
 }
 
 // The cores whose programs share the load at which `core` waits, the first of them in front.
-void Simulation::members_of(const CoreState& core, std::vector<CoreState*>& members) {
+Simulation::Members Simulation::members_of(const CoreState& core) {
   const Cluster& cluster = prepared_.program().cluster;
-  const uint16_t shared = core.waiting->inst->flags;
   const int member = core.number % cluster.size();
-  members.clear();
-  for (int i = 0; i < cluster.size(); ++i) {
-    const bool same_row = i / cluster.cols == member / cluster.cols;
-    const bool same_col = i % cluster.cols == member % cluster.cols;
-    if ((same_row || (shared & flags::kDown) != 0) &&
-        (same_col || (shared & flags::kAcross) != 0)) {
-      members.push_back(&state_.cores[static_cast<size_t>(core.number - member + i)]);
-    }
+  CoreState* const first = &state_.cores[static_cast<size_t>(core.number - member)];
+  const uint16_t shared = core.waiting->inst->flags;
+  if ((shared & flags::kAcross) == 0)
+    return {first + member % cluster.cols, cluster.cols, cluster.rows};
+  if ((shared & flags::kDown) == 0) {
+    return {first + member / cluster.cols * cluster.cols, 1, cluster.cols};
   }
+  return {first, 1, cluster.size()};
 }
 
 // Makes the load at which the core is blocked, if all others that share it have come to it or ended
@@ -314,19 +329,20 @@ void Simulation::members_of(const CoreState& core, std::vector<CoreState*>& memb
 bool Simulation::try_multicast(CoreState& core) {
   const int size = prepared_.program().cluster.size();
   const int64_t cluster = core.pid / size;
-  members_of(core, members_);
-  const auto ended = [&](const CoreState* member) {
-    return member->done || member->pid / size > cluster;
+  const Members members = members_of(core);
+  const auto ended = [&](const CoreState& member) {
+    return member.done || member.pid >= (cluster + 1) * size;
   };
-  for (const CoreState* member : members_) {
+  // Last first: cores take turns in their order.
+  for (int i = members.count; i-- > 0;) {
+    const CoreState& member = members[i];
     if (ended(member)) continue;
-    if (member->pid / size < cluster || !member->blocked ||
-        member->waiting->pc != core.waiting->pc) {
+    if (!member.blocked || member.pid < cluster * size || member.waiting->pc != core.waiting->pc) {
       return false;
     }
   }
-  const CoreState& leader = *members_.front();
-  if (ended(&leader)) {
+  const CoreState& leader = members[0];
+  if (ended(leader)) {
     core.cursor.fail(ErrorKind::kCluster,
                      fmt::format("program {}, the first that shares this load, has ended without "
                                  "it",
@@ -334,14 +350,15 @@ bool Simulation::try_multicast(CoreState& core) {
   }
   transfers_.clear();
   const Step& first = *leader.waiting;
-  for (CoreState* member : members_) {
+  for (int i = 0; i < members.count; ++i) {
+    CoreState& member = members[i];
     if (ended(member)) continue;
-    const Step* step = member->waiting;
-    check_same(*member, *step, leader, first);
-    member->waiting = nullptr;
-    member->blocked = false;
-    transfers_.push_back(begin_transfer(*member, *step));
-    if (member != &core) woken_.push_back(turn(member->issue, member->number));
+    const Step* step = member.waiting;
+    check_same(member, *step, leader, first);
+    member.waiting = nullptr;
+    member.blocked = false;
+    transfers_.push_back(begin_transfer(member, *step));
+    if (&member != &core) woken_.push_back(turn(member.issue, member.number));
   }
   uint64_t earliest = ~uint64_t{0};
   for (const CoreState& other : state_.cores) {
@@ -384,14 +401,15 @@ void Simulation::check_none_blocked() {
   const int size = prepared_.program().cluster.size();
   for (const CoreState& core : state_.cores) {
     if (!core.blocked) continue;
-    members_of(core, members_);
-    for (const CoreState* member : members_) {
-      if (!member->blocked || member->pid / size != core.pid / size) continue;
-      if (member->waiting->pc == core.waiting->pc) continue;
+    const Members members = members_of(core);
+    for (int i = 0; i < members.count; ++i) {
+      const CoreState& member = members[i];
+      if (!member.blocked || member.pid / size != core.pid / size) continue;
+      if (member.waiting->pc == core.waiting->pc) continue;
       core.cursor.fail(ErrorKind::kCluster,
                        fmt::format("the load is shared with program {}, which waits at "
                                    "instruction {} for another",
-                                   member->pid, member->waiting->pc));
+                                   member.pid, member.waiting->pc));
     }
   }
 }

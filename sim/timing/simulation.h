@@ -20,7 +20,8 @@ class Simulation {
  public:
   Simulation(const Machine& machine, const Launch& launch, Folding folding);
 
-  Timing run();  // throws MachineError
+  Timing run() { return *run_below({}); }  // throws MachineError
+  std::optional<Timing> run_below(const TimeLimit& limit);
   // What its scalar loads gave.
   std::vector<ScalarLoad> take_loads() { return std::move(loads_); }
 
@@ -33,6 +34,12 @@ class Simulation {
     EngineQueue* queue;
     const Step* step;
     uint64_t start;
+  };
+  struct Members {  // of a multicast load
+    CoreState* first;
+    int step;
+    int count;
+    CoreState& operator[](int i) const { return first[i * step]; }
   };
 
   Pause advance(CoreState& core, Turn until, Turn& next);
@@ -47,7 +54,7 @@ class Simulation {
 
   // Multicast.
   bool is_shared(const Step& step) const;
-  void members_of(const CoreState& core, std::vector<CoreState*>& members);
+  Members members_of(const CoreState& core);
   bool try_multicast(CoreState& core);
   void release_cluster(const CoreState& core);
   void check_same(const CoreState& member, const Step& a, const CoreState& leader,
@@ -55,6 +62,7 @@ class Simulation {
   void check_none_blocked();
   void retire(uint64_t ticks);
 
+  bool exceeds(const TimeLimit& limit) const;
   Timing account() const;
 
   Prepared prepared_;
@@ -67,8 +75,7 @@ class Simulation {
   bool has_multicast_;
   uint64_t latency_;
   std::optional<SteadyState> steady_;
-  bool round_began_ = false;         // the first core has begun a program
-  std::vector<CoreState*> members_;  // of the multicast load at hand
+  bool round_began_ = false;  // the first core has begun a program
   std::vector<Transfer> transfers_;
   std::vector<ScalarLoad> loads_;
   std::vector<Turn> woken_;  // cores that a multicast load has set free

@@ -19,9 +19,8 @@ void next_asks(const MachineState& state, std::vector<uint64_t>& words) {
 SteadyState::SteadyState(const Prepared& prepared)
     : prepared_(&prepared), cores_(prepared.machine().core.count), steering_(prepared) {}
 
-bool SteadyState::possible(const Prepared& prepared) {
-  return prepared.launch().grid >= kLeastRounds * prepared.machine().core.count &&
-         Steering(prepared).possible();
+bool SteadyState::worthwhile(const Prepared& prepared) {
+  return prepared.launch().grid >= kLeastRounds * prepared.machine().core.count;
 }
 
 // Cheap, and different for most states that differ.

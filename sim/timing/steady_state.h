@@ -19,8 +19,8 @@ class SteadyState {
  public:
   explicit SteadyState(const Prepared& prepared);
 
-  // Are there enough programs, and can they be told to be equal?
-  static bool possible(const Prepared& prepared);
+  static bool worthwhile(const Prepared& prepared);       // Are there enough programs?
+  bool possible() const { return steering_.possible(); }  // Can they be told to be equal?
 
   void at_round(MachineState& state);
   int64_t skipped() const { return skipped_; }  // programs

@@ -61,6 +61,10 @@ Timing Timer::simulate(const Launch& launch, Folding folding) const {
   return Simulation(impl_->machine, launch, folding).run();
 }
 
+std::optional<Timing> Timer::simulate_below(const Launch& launch, const TimeLimit& limit) const {
+  return Simulation(impl_->machine, launch, Folding::on).run_below(limit);
+}
+
 const Timing& Timer::time(const Launch& launch) {
   if (launch.program != nullptr) {
     if (const Timing* known = impl_->answers.find(launch)) return *known;

@@ -4,7 +4,9 @@
 
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <memory>
+#include <optional>
 #include <string_view>
 
 #include "sim/exec/launch.h"
@@ -40,6 +42,14 @@ struct Timing {
 // Does the timer skip periods that repeat? The answer is the same.
 enum class Folding : uint8_t { off, on };
 
+// From where on nobody cares how long a launch takes.
+struct TimeLimit {
+  uint64_t cycles = std::numeric_limits<uint64_t>::max();
+  // Cycles of the whole memory that the launch needs at least, as far as the caller knows: what has
+  // not been asked for yet is still to come, so hopeless launches are seen to be so earlier.
+  double memory_cycles = 0;
+};
+
 class Timer {
  public:
   explicit Timer(const Machine& machine);
@@ -55,6 +65,8 @@ class Timer {
 
   // The same without the memory of answers. Throws MachineError. Thread-safe.
   Timing simulate(const Launch& launch, Folding folding = Folding::on) const;
+  // Nothing where the launch takes `limit.cycles` or more, which is often known before its end.
+  std::optional<Timing> simulate_below(const Launch& launch, const TimeLimit& limit) const;
 
  private:
   struct Impl;

@@ -1,10 +1,7 @@
 // Which tiles a matrix product runs in: a cost model ranks them, the timer decides among the best.
 #pragma once
 
-#include <vector>
-
 #include "csrc/sdk/kernels/matmul.h"
-#include "sim/timing/timer.h"
 
 namespace npu::kernels {
 
@@ -17,11 +14,5 @@ MatmulTiling search_matmul_tiling(const sim::Machine& machine, const MatmulProbl
 
 // Whether programs of the tiling fit the machine's scratchpad.
 bool matmul_fits(const sim::Machine& machine, const MatmulForm& form, const MatmulTiling& tiling);
-
-// Time on the device where operands are contiguous: cycles by the cost model, all by the timer.
-double estimate_matmul(const sim::Machine& machine, const MatmulProblem& problem,
-                       const MatmulTiling& tiling);
-sim::Timing simulate_matmul(const sim::Machine& machine, const MatmulProblem& problem,
-                            const MatmulTiling& tiling);
 
 }  // namespace npu::kernels

@@ -1,0 +1,158 @@
+#include "csrc/sdk/kernels/matmul_model.h"
+
+#include <algorithm>
+
+namespace npu::kernels {
+namespace {
+
+constexpr double kRounding = 0.99;    // of short transfers to whole ticks of the memory
+constexpr double kCombineIssue = 40;  // cycles: instructions of a program that adds up
+
+}  // namespace
+
+int64_t MatmulModel::spare(const MatmulTiling& t) const {
+  const MatmulFootprint& bytes = t.splits > 1 ? partial_bytes_ : bytes_;
+  const int64_t outputs = t.m * t.chunk;
+  const int64_t kept = outputs * t.chunks() * bytes.accumulator * t.accumulators;
+  const int64_t epilogue = outputs * (bytes.result + (t.chunks() > 1 ? bytes.next_result : 0)) +
+                           t.m * bytes.row + t.chunk * t.chunks() * bytes.column;
+  const int64_t buffers = int64_t{t.accumulators + 2} * t.chunks() + 16;
+  return machine_.scratchpad_bytes() - kept - epilogue - t.load_buffers * round_bytes(t) -
+         kAlignment * buffers;
+}
+
+// `lines` runs of `run` elements of `size` bytes, `stride` elements apart.
+MatmulModel::Cost MatmulModel::move(int64_t lines, int64_t run, int64_t stride, int size,
+                                    bool writes) const {
+  sim::Footprint footprint{.run = run * size};
+  if (stride == run) {
+    footprint.run *= lines;
+  } else {
+    footprint.dims = 1;
+    footprint.size[0] = lines;
+    footprint.stride[0] = stride * size;
+  }
+  const sim::HbmAccess access = hbm_.price(footprint, !writes, writes);
+  return {static_cast<double>(access.bytes),
+          static_cast<double>(access.ticks + access.turn) / static_cast<double>(sim::to_ticks(1))};
+}
+
+double MatmulModel::least_cycles(const MatmulTiling& t) const {
+  const auto turns = static_cast<double>(ceil_div(matmul_grid(p_, t), machine_.core.count));
+  const int64_t rows = std::min(t.m, p_.m);
+  const int64_t cols = std::min(t.n, p_.n);
+  const int64_t k = depth(t);
+  const double port = static_cast<double>(k * (rows + cols) * element_) / load_;
+  return turns * std::max(busy(rows, k, cols), port);
+}
+
+double MatmulModel::least_memory_cycles(const MatmulTiling& t) const {
+  const auto a_loads = static_cast<double>(ceil_div(p_.n, t.n * t.cluster_cols));
+  const auto b_loads = static_cast<double>(ceil_div(p_.m, t.m * t.cluster_rows));
+  const double moved = static_cast<double>(p_.batch * p_.k * element_) *
+                       (static_cast<double>(p_.m) * a_loads + static_cast<double>(p_.n) * b_loads);
+  return moved / stream_;
+}
+
+double MatmulModel::least_product_memory(const MatmulTiling& t) const {
+  const int size = t.splits > 1 ? bytes_.accumulator : sim::size_of(p_.form.out_type);
+  const double stored = static_cast<double>(p_.batch * p_.m * p_.n * t.splits * size) / stream_;
+  return kRounding * (least_memory_cycles(t) + stored);
+}
+
+double MatmulModel::least_sums_memory(int splits) const {
+  const int64_t size = splits * bytes_.accumulator + sim::size_of(p_.form.out_type);
+  return kRounding * static_cast<double>(p_.batch * p_.m * p_.n * size) / stream_;
+}
+
+double MatmulModel::cycles(const MatmulTiling& t) const {
+  const MatmulForm& form = p_.form;
+  const bool split = t.splits > 1;
+  const int64_t rows = std::min(t.m, p_.m);
+  const int64_t cols = std::min(t.n, p_.n);
+  const int64_t chunk = std::min(t.chunk, cols);
+  const auto chunks = static_cast<double>(ceil_div(cols, chunk));
+  const int64_t all_k = depth(t);
+  const int64_t k = std::min(t.k, std::max<int64_t>(all_k, 1));
+  const auto steps = static_cast<double>(all_k) / static_cast<double>(k);
+  const int64_t grid = matmul_grid(p_, t);
+  const auto turns = static_cast<double>(ceil_div(grid, machine_.core.count));
+  const auto active = static_cast<double>(std::min<int64_t>(grid, machine_.core.count));
+  const auto parts = static_cast<double>(p_.batch * t.splits);
+  const double row_tiles = static_cast<double>(p_.m) / static_cast<double>(rows);
+  const double col_tiles = static_cast<double>(p_.n) / static_cast<double>(cols);
+
+  // A step of k: products, and loads at the core's port and at the memory.
+  const double chunk_busy = busy(rows, k, chunk);
+  const double compute = chunk_busy * static_cast<double>(cols / chunk) +
+                         (cols % chunk == 0 ? 0 : busy(rows, k, cols % chunk));
+  const Cost a = form.transpose_a ? move(k, rows, p_.m, element_, false)
+                                  : move(rows, k, p_.k, element_, false);
+  const Cost b = form.transpose_b ? move(chunk, k, p_.k, element_, false)
+                                  : move(k, chunk, p_.n, element_, false);
+  const double columns = static_cast<double>(cols) / static_cast<double>(chunk);
+  const double loaded = a.bytes + b.bytes * columns;
+  const double queue =
+      (machine_.dma.setup_cycles * (1 + chunks) + loaded / machine_.dma.bytes_per_cycle) /
+      machine_.dma.load_queues;
+  const double port = std::max(loaded / load_, queue);
+  const auto a_sharers =
+      static_cast<double>(std::min<int64_t>(t.cluster_cols, ceil_div(p_.n, t.n)));
+  const auto b_sharers =
+      static_cast<double>(std::min<int64_t>(t.cluster_rows, ceil_div(p_.m, t.m)));
+  const double memory = a.memory / a_sharers + b.memory * columns / b_sharers;
+  const double issue = (1 + 2 * chunks) * kInstructionCycles;
+  // A buffer is taken from the start of its load to the end of the product that reads it.
+  const double held =
+      latency_ + std::max(port, memory * active) + chunk_busy + machine_.matrix.rows;
+  const double step = std::max({compute, port, issue, held / t.load_buffers});
+  const double loads =
+      parts * steps *
+      (a.memory * row_tiles * static_cast<double>(ceil_div(p_.n, t.n * t.cluster_cols)) +
+       b.memory * static_cast<double>(p_.n) / static_cast<double>(chunk) *
+           static_cast<double>(ceil_div(p_.m, t.m * t.cluster_rows)));
+
+  // Results.
+  const MatmulFootprint& bytes = split ? partial_bytes_ : bytes_;
+  const int out_size = split ? bytes.accumulator : sim::size_of(form.out_type);
+  const Cost result = move(rows, chunk, p_.n, out_size, true);
+  const double stores = parts * row_tiles * col_tiles * columns * result.memory;
+  const double last_stores =
+      std::min(stores, columns * std::max(result.memory * active, result.bytes / store_));
+  const double last_chunk = std::max(result.memory * active, result.bytes / store_);
+  const double passes = bytes.result == 0 ? 0 : 1 + bytes.result / 8.0;
+  const double epilogue = static_cast<double>(rows * chunk) * passes / machine_.vector.lanes;
+  const double drain = static_cast<double>(
+      sim::matrix_duration(machine_, form.type, rows, machine_.matrix.rows, machine_.matrix.cols)
+          .latency);
+  const double kept = epilogue + drain + (bytes.result == 0 ? last_chunk + latency_ : 0);
+  const double others = compute - compute / chunks;
+  const double bubble = t.accumulators > 1 ? 0 : std::max(0.0, kept - others);
+
+  const double fill =
+      latency_ + machine_.dma.setup_cycles +
+      std::max((a.bytes + b.bytes) / load_, (a.memory / a_sharers + b.memory / b_sharers) * active);
+  const double tail = std::max(last_stores - others, last_chunk) + epilogue + drain + latency_;
+  const double run = std::max(turns * (steps * step + bubble), loads + stores - last_stores);
+  return fill + run + tail + (split ? combine_cycles(t.splits) : 0);
+}
+
+// The launch that adds up partial sums: each program some columns of a row. A buffer of partial
+// sums is taken from the start of its load until they are added up.
+double MatmulModel::combine_cycles(int splits) const {
+  const int64_t columns = matmul_combine_columns(machine_, p_, splits);
+  const int64_t grid = p_.batch * p_.m * ceil_div(p_.n, columns);
+  const auto turns = static_cast<double>(ceil_div(grid, machine_.core.count));
+  const auto active = static_cast<double>(std::min<int64_t>(grid, machine_.core.count));
+  const Cost parts = move(splits, columns, p_.batch * p_.m * p_.n, bytes_.accumulator, false);
+  const Cost result = move(1, columns, columns, sim::size_of(p_.form.out_type), true);
+  const double load = machine_.dma.setup_cycles +
+                      std::max(parts.bytes / load_, (parts.memory + result.memory) * active);
+  const auto outputs = static_cast<double>(columns);
+  const double sum = outputs * splits / machine_.vector.lanes + machine_.vector.latency_cycles;
+  const double held = latency_ + load + sum;
+  const double step = std::max({load, sum, kCombineIssue, held / kPartialBuffers});
+  return (turns - 1) * step + held + result.bytes / store_ + latency_;
+}
+
+}  // namespace npu::kernels

@@ -1,0 +1,126 @@
+#include "csrc/sdk/kernels/matmul_refinement.h"
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "csrc/sdk/kernels/tile_walk.h"
+
+namespace npu::kernels {
+namespace {
+
+// How many tilings are simulated, and for how many tile instructions in all.
+constexpr int kMostSimulated = 32;
+constexpr double kMostInstructions = 4000;
+
+constexpr int64_t kSmallestSide = 8;
+constexpr int64_t kDepthUnit = 16;
+
+class Neighbours {
+ public:
+  Neighbours(const sim::Machine& machine, const MatmulProblem& problem, const MatmulModel& model,
+             std::span<const MatmulTiling> known)
+      : machine_(machine), p_(problem), model_(model), seen_(known.begin(), known.end()) {}
+
+  // Tilings that differ from `t` in one thing and have not been given before.
+  std::vector<MatmulTiling> of(const MatmulTiling& t) {
+    found_.clear();
+    clusters(t);
+    depths(t);
+    const auto with = [&](auto change) {
+      MatmulTiling other = t;
+      change(other);
+      add(other);
+    };
+    with([](MatmulTiling& o) { o.accumulators = 3 - o.accumulators; });
+    for (const int64_t m : sides(p_.m, t.m, kSmallestSide)) {
+      with([&](MatmulTiling& o) { o.m = m; });
+    }
+    for (const int64_t n : sides(p_.n, t.n, std::min<int64_t>(t.n, machine_.matrix.cols))) {
+      with([&](MatmulTiling& o) { o.chunk = std::min(o.chunk, o.n = n); });
+      if (t.chunk == t.n && n > t.n) with([&](MatmulTiling& o) { o.chunk = o.n = n; });
+    }
+    if (t.chunk > kSmallestSide)
+      with([](MatmulTiling& o) { o.chunk = half(o.chunk, kSmallestSide); });
+    if (t.chunk < t.n) with([](MatmulTiling& o) { o.chunk = std::min(o.n, o.chunk * 2); });
+    return found_;
+  }
+
+ private:
+  // In whole units.
+  static int64_t half(int64_t size, int64_t unit) { return ceil_div(size, 2 * unit) * unit; }
+
+  // The next even splits of the extent, in whole units, then half and twice the side.
+  static std::array<int64_t, 4> sides(int64_t extent, int64_t side, int64_t unit) {
+    const auto even = [&](int64_t parts) {
+      return parts == 0 ? side : ceil_div(ceil_div(extent, parts), unit) * unit;
+    };
+    const int64_t parts = ceil_div(extent, side);
+    return {even(parts + 1), even(parts - 1), half(side, kSmallestSide),
+            side < extent ? 2 * side : side};
+  }
+
+  void clusters(const MatmulTiling& t) {
+    const auto cluster = [&](int rows, int cols) {
+      if (machine_.core.count % (rows * cols) != 0) return;
+      MatmulTiling other = t;
+      other.cluster_rows = rows;
+      other.cluster_cols = cols;
+      add(other);
+    };
+    if (t.cluster_cols < ceil_div(p_.n, t.n)) cluster(t.cluster_rows, t.cluster_cols * 2);
+    if (t.cluster_rows < ceil_div(p_.m, t.m)) cluster(t.cluster_rows * 2, t.cluster_cols);
+    if (t.cluster_cols % 2 == 0) cluster(t.cluster_rows, t.cluster_cols / 2);
+    if (t.cluster_rows % 2 == 0) cluster(t.cluster_rows / 2, t.cluster_cols);
+  }
+
+  // All of k, too: rows that a load takes whole need no bursts of their own. Otherwise whole units,
+  // so that products add up in the same order.
+  void depths(const MatmulTiling& t) {
+    const int64_t all = t.splits == 1 ? p_.k : matmul_split_length(machine_, p_.k, t.splits);
+    for (const int64_t k : {t.k * 2, half(t.k, kDepthUnit), all}) {
+      if (k > all) continue;
+      MatmulTiling other = t;
+      other.k = k;
+      add(other);
+    }
+  }
+
+  void add(MatmulTiling t) {
+    if (t.chunks() > kMostChunks) return;
+    if (t.chunks() > 1) t.accumulators = 1;
+    if (!model_.set_buffers(t) || std::ranges::find(seen_, t) != seen_.end()) return;
+    seen_.push_back(t);
+    found_.push_back(t);
+  }
+
+  const sim::Machine& machine_;
+  const MatmulProblem& p_;
+  const MatmulModel& model_;
+  std::vector<MatmulTiling> seen_;
+  std::vector<MatmulTiling> found_;
+};
+
+}  // namespace
+
+MatmulTiling refine_matmul_tiling(const sim::Machine& machine, const MatmulProblem& problem,
+                                  const MatmulModel& model, MatmulSimulation& simulation,
+                                  TimedTiling best, std::span<const MatmulTiling> known) {
+  Neighbours neighbours(machine, problem, model, known);
+  int simulated = 0;
+  double instructions = 0;
+  for (bool better = true; better;) {
+    better = false;
+    for (const MatmulTiling& tiling : neighbours.of(best.tiling)) {
+      instructions += model.instructions(tiling);
+      if (++simulated > kMostSimulated || instructions > kMostInstructions) return best.tiling;
+      if (const auto timing = simulation.below(best.cycles, tiling)) {
+        best = {tiling, timing->cycles};
+        better = true;
+      }
+    }
+  }
+  return best.tiling;
+}
+
+}  // namespace npu::kernels

@@ -1,0 +1,154 @@
+// Which tiles the library chooses for matrix products.
+#include "csrc/sdk/kernels/matmul_tiling.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cmath>
+#include <random>
+
+#include "csrc/sdk/kernels/matmul_simulation.h"
+#include "csrc/sdk/kernels/tile_walk.h"
+#include "sim/arch/machine.h"
+
+namespace npu::kernels::testing {
+namespace {
+
+// Cycles of the library's choice.
+double chosen_cycles(const sim::Machine& machine, const MatmulProblem& problem) {
+  return static_cast<double>(
+      simulate_matmul(machine, problem, choose_matmul_tiling(machine, problem)).cycles);
+}
+
+TEST(MatmulChoice, LessWorkTakesNoLonger) {
+  struct Range {
+    const char* preset;
+    int64_t limit;
+    int pairs;
+  };
+  for (const auto& [preset, limit, pairs] : {Range{"n1", 4096, 120}, Range{"n1-edge", 512, 60}}) {
+    const sim::Machine machine = sim::load_machine(preset);
+    std::mt19937 engine(11);
+    const auto real = [&](double low, double high) {
+      return std::uniform_real_distribution<>(low, high)(engine);
+    };
+    MatmulForm form;
+    form.type = form.out_type = DType::bf16;
+    for (int i = 0; i < pairs; ++i) {
+      std::array<int64_t, 3> more{};
+      for (int64_t& extent : more) {
+        extent = static_cast<int64_t>(std::exp(real(0, std::log(static_cast<double>(limit)))));
+      }
+      std::array<int64_t, 3> less = more;
+      const int which = std::uniform_int_distribution<>(1, 7)(engine);
+      for (int d = 0; d < 3; ++d) {
+        if ((which >> d & 1) == 0) continue;
+        const double factor = i % 2 == 0 ? real(0.8, 1) : real(0, 1);
+        less[d] = std::max<int64_t>(1, static_cast<int64_t>(factor * static_cast<double>(more[d])));
+      }
+      const double longest = chosen_cycles(machine, form.problem(1, more[0], more[1], more[2]));
+      EXPECT_LE(chosen_cycles(machine, form.problem(1, less[0], less[1], less[2])), 1.02 * longest)
+          << preset << ": m, n, k = " << less[0] << ", " << less[1] << ", " << less[2]
+          << " instead of " << more[0] << ", " << more[1] << ", " << more[2];
+    }
+  }
+}
+
+// A problem, and one with one extent smaller. Rows of both are whole bursts: a row that is not
+// touches one more, and no tiling makes up for that in a small product.
+TEST(MatmulChoice, LessOfOneExtentTakesNoLonger) {
+  struct Range {
+    const char* preset;
+    int64_t limit;
+  };
+  for (const auto& [preset, limit] : {Range{"n1", 4096}, Range{"n1-edge", 1024}}) {
+    const sim::Machine machine = sim::load_machine(preset);
+    std::mt19937 engine(1);
+    const auto real = [&](double low, double high) {
+      return std::uniform_real_distribution<>(low, high)(engine);
+    };
+    MatmulForm form;
+    form.type = form.out_type = DType::bf16;
+    const std::array<int64_t, 3> unit = {1, machine.dma.burst_bytes / 2,
+                                         machine.dma.burst_bytes / 2};
+    for (int i = 0; i < 300; ++i) {
+      std::array<int64_t, 3> more{};
+      for (int d = 0; d < 3; ++d) {
+        const double extent = std::exp(real(0, std::log(static_cast<double>(limit))));
+        more[d] = ceil_div(static_cast<int64_t>(extent), unit[d]) * unit[d];
+      }
+      std::array<int64_t, 3> less = more;
+      const int d = i % 3;
+      const double factor = i % 2 == 0 ? real(0.8, 1) : real(0, 1);
+      less[d] = ceil_div(static_cast<int64_t>(factor * static_cast<double>(more[d])), unit[d]);
+      less[d] = std::max(less[d], int64_t{1}) * unit[d];
+      const double longest = chosen_cycles(machine, form.problem(1, more[0], more[1], more[2]));
+      EXPECT_LE(chosen_cycles(machine, form.problem(1, less[0], less[1], less[2])), 1.02 * longest)
+          << preset << ": m, n, k = " << less[0] << ", " << less[1] << ", " << less[2]
+          << " instead of " << more[0] << ", " << more[1] << ", " << more[2];
+    }
+  }
+}
+
+TEST(MatmulChoice, SearchesAgree) {
+  const sim::Machine machine = sim::load_machine("n1");
+  MatmulForm form;
+  form.type = form.out_type = DType::bf16;
+  for (const auto& [m, n, k] :
+       {std::array{1000, 1000, 1000}, std::array{1, 128, 9000}, std::array{64, 4096, 512}}) {
+    const MatmulProblem problem = form.problem(1, m, n, k);
+    EXPECT_EQ(search_matmul_tiling(machine, problem), search_matmul_tiling(machine, problem));
+    EXPECT_EQ(choose_matmul_tiling(machine, problem), search_matmul_tiling(machine, problem));
+  }
+}
+
+// The figures that the project promises.
+TEST(MatmulChoice, ReachesTheRoofline) {
+  const sim::Machine machine = sim::load_machine("n1");
+  MatmulForm form;
+  form.type = form.out_type = DType::bf16;
+  const auto utilization = [&](int64_t side) {
+    const MatmulProblem problem = form.problem(1, side, side, side);
+    return simulate_matmul(machine, problem, choose_matmul_tiling(machine, problem))
+        .matrix_utilization(machine);
+  };
+  EXPECT_GE(utilization(4096), 0.90);
+  EXPECT_GE(utilization(2048), 0.80);
+  const int64_t m = 64, k = 4096, n = 14336;
+  const MatmulProblem decode = form.problem(1, m, n, k);
+  const double ideal = static_cast<double>(2 * (m * k + k * n + m * n)) /
+                       (machine.hbm_bytes_per_cycle() * machine.hbm_stream_efficiency());
+  EXPECT_LE(chosen_cycles(machine, decode), ideal / 0.92);
+  // 4 MiB of b for 128 outputs: by one core alone they would take 32,768 cycles at its port.
+  EXPECT_LE(chosen_cycles(machine, form.problem(1, 1, 128, 16384)), 7000);
+}
+
+TEST(MatmulChoice, ProgramsFitTheScratchpad) {
+  std::mt19937 engine(7);
+  const auto draw = [&](int64_t limit) {
+    return std::uniform_int_distribution<int64_t>(1, limit)(engine);
+  };
+  for (const char* preset : {"n1", "n1-edge", "tpu-v6e"}) {
+    const sim::Machine machine = sim::load_machine(preset);
+    for (int i = 0; i < 60; ++i) {
+      MatmulForm form;
+      form.type = std::array{DType::f32, DType::bf16, DType::f64, DType::i64}[i % 4];
+      form.out_type = i % 8 < 4 ? form.type : DType::f32;
+      if (form.type == DType::i64) form.out_type = DType::i64;
+      form.bias = i % 3 == 0 ? MatmulForm::Bias::full : MatmulForm::Bias::none;
+      form.bias_type = form.type;
+      form.scaled = i % 2 == 0;
+      if (form.type != DType::i64) form.activation = Activation::gelu_tanh;
+      const auto problem = form.problem(draw(8), draw(5000), draw(5000), draw(5000));
+      const MatmulTiling tiling = choose_matmul_tiling(machine, problem);
+      ASSERT_GT(tiling.m * tiling.n * tiling.k, 0) << preset << " has no tiling";
+      EXPECT_TRUE(matmul_fits(machine, form, tiling));
+      const sim::Program program = build_matmul(machine, form, tiling);
+      EXPECT_LE(program.scratchpad_bytes, machine.scratchpad_bytes());
+      EXPECT_LE(build_matmul_combine(machine, form).scratchpad_bytes, machine.scratchpad_bytes());
+    }
+  }
+}
+
+}  // namespace
+}  // namespace npu::kernels::testing
