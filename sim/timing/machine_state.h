@@ -26,12 +26,15 @@ class EngineQueue {
 
   uint64_t free() const { return free_; }
   uint64_t busy() const { return busy_; }
+  // Between instructions, and on others within them, so far and until `end`.
+  uint64_t stalled(uint64_t end) const { return stalled_ + (end - free_); }
   // When a place in the queue is free: the instruction `depth` before the next one has started.
   uint64_t room() const { return starts_[next_]; }
 
   // `occupied` cycles from `start` on, `work` of them without waiting for others.
   void run(uint64_t start, uint64_t occupied, uint64_t work) {
     busy_ += work;
+    stalled_ += start - free_ + (occupied - work);
     free_ = start + occupied;
     starts_[next_] = start;
     if (++next_ == starts_.size()) next_ = 0;
@@ -48,6 +51,7 @@ class EngineQueue {
     for (uint64_t& start : starts_) start += cycles;
     free_ += cycles;
     busy_ += work;
+    stalled_ += cycles - work;
   }
 
  private:
@@ -55,6 +59,7 @@ class EngineQueue {
   size_t next_ = 0;
   uint64_t free_ = 0;
   uint64_t busy_ = 0;
+  uint64_t stalled_ = 0;
 };
 
 struct CoreState {

@@ -421,22 +421,26 @@ Timing Simulation::account() const {
   for (const CoreState& core : state_.cores) {
     timing.cycles = std::max({timing.cycles, core.end, core.issue});
   }
-  const auto add = [&](Resource resource, uint64_t busy) {
+  const auto add = [&](Resource resource, uint64_t busy, uint64_t stall) {
     timing.busy[static_cast<size_t>(resource)] += busy;
+    timing.stall[static_cast<size_t>(resource)] += stall;
+  };
+  const auto add_queue = [&](Resource resource, const EngineQueue& queue) {
+    add(resource, queue.busy(), queue.stalled(timing.cycles));
   };
   for (const CoreState& core : state_.cores) {
-    add(Resource::matrix, core.matrix.busy());
-    add(Resource::vector, core.vector.busy());
-    for (const EngineQueue& queue : core.load) add(Resource::load, queue.busy());
-    for (const EngineQueue& queue : core.store) add(Resource::store, queue.busy());
-    add(Resource::scalar, core.issued);
+    add_queue(Resource::matrix, core.matrix);
+    add_queue(Resource::vector, core.vector);
+    for (const EngineQueue& queue : core.load) add_queue(Resource::load, queue);
+    for (const EngineQueue& queue : core.store) add_queue(Resource::store, queue);
+    add(Resource::scalar, core.issued, timing.cycles - core.issued);
   }
+  // Cores without a program have no state.
   for (int i = 0; i < kResourceCount; ++i) {
-    int queues = machine_.core.count;
+    int queues = machine_.core.count - static_cast<int>(state_.cores.size());
     if (static_cast<Resource>(i) == Resource::load) queues *= machine_.dma.load_queues;
     if (static_cast<Resource>(i) == Resource::store) queues *= machine_.dma.store_queues;
-    const auto resource = static_cast<size_t>(i);
-    timing.stall[resource] = timing.cycles * static_cast<uint64_t>(queues) - timing.busy[resource];
+    timing.stall[static_cast<size_t>(i)] += timing.cycles * static_cast<uint64_t>(queues);
   }
   timing.counters = state_.counters;
   timing.counters.launches = 1;
