@@ -59,8 +59,9 @@ CONSTANTS = (
     Constant("core.start_cycles", 0, 3000, 10),
     Constant("matrix.swap_cycles", 0, 100, 1),
     Constant("hbm.refresh_fraction", 0, 0.2, 0.001),
+    Constant("compiler.block_traffic", 1, 2, 0.25),
 )
-COARSE = (30, 10, 20)  # strides of the first grid
+COARSE = (30, 10, 20, 1)  # strides of the first grid
 
 Point = tuple[int, ...]
 
