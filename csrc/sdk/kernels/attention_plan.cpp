@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "csrc/sdk/kernels/attention_program.h"
+#include "csrc/sdk/kernels/attention_tiles.h"
 #include "csrc/sdk/kernels/builder_names.h"
 #include "csrc/sdk/kernels/iteration.h"
 #include "csrc/sdk/kernels/tile_walk.h"
@@ -17,57 +18,7 @@ namespace npu::kernels {
 namespace {
 
 constexpr int64_t kDimGranule = 32;
-constexpr int64_t kFewestRows = 16;
-
 int64_t round_up(int64_t n, int64_t granule) { return ceil_div(n, granule) * granule; }
-
-// Rows of a program with which the matrix engine keeps up with the memory that feeds it keys and
-// values, with a third to spare.
-int64_t wanted_rows(const sim::Machine& machine, DType type) {
-  const double cells = static_cast<double>(machine.matrix.rows) * machine.matrix.cols;
-  const double macs = cells * machine.matrix_rate(type) * machine.core.count;
-  const double balance = macs * sim::size_of(type) / machine.hbm_bytes_per_cycle();
-  const auto rows = static_cast<int64_t>(balance * 4 / 3);
-  const int64_t step = machine.matrix.rows;
-  return std::clamp(round_up(rows, step), step, 4 * step);
-}
-
-// Keys of a tile. Few rows leave the memory to be waited for: longer tiles hide its latency.
-int64_t wanted_keys(const sim::Machine& machine, int64_t rows) {
-  const int64_t cols = machine.matrix.cols;
-  return rows < machine.matrix.rows ? 8 * cols : 2 * cols;
-}
-
-// Bytes of declare_tiles().
-int64_t scratchpad_bytes(const AttentionForm& f) {
-  constexpr int64_t kAlignment = 64 * 80;
-  constexpr int64_t kColumns = 10 * 8;    // statistics of a row
-  constexpr int64_t kKeyNumbers = 4;      // of a key
-  constexpr int64_t kPagedKeys = 11 * 8;  // of a key
-  const int64_t type = sim::size_of(f.type);
-  const int64_t compute = sim::size_of(f.compute());
-  int64_t bytes = f.rows * (f.head_dim * type + f.value_dim * (compute + sim::size_of(f.out)));
-  bytes += f.rows * f.keys * (compute + type) * f.buffers;
-  if (f.mask != AttentionForm::Mask::none) {
-    bytes += f.rows * f.keys * sim::size_of(f.mask_type) * f.buffers;
-  }
-  bytes += f.rows * kColumns;
-  bytes *= f.blocks;
-  if (f.causal) bytes += f.rows * f.keys;
-  const int64_t parts = f.kv_heads == 1 ? 1 : f.kv_heads + 1;
-  bytes += f.keys * (f.head_dim + f.value_dim) * type * f.buffers * parts;
-  bytes += f.keys * (f.paged ? kKeyNumbers + kPagedKeys : kKeyNumbers);
-  return bytes + kAlignment;
-}
-
-// A block of at most as many rows as are needed, or two where each still fills the array.
-void choose_rows(const sim::Machine& machine, int64_t needed, AttentionForm& form) {
-  const int64_t wanted = std::min(needed, wanted_rows(machine, form.type));
-  form.blocks = needed > machine.matrix.rows ? 2 : 1;
-  form.rows = kFewestRows;
-  while (form.rows * form.blocks < wanted) form.rows *= 2;
-  form.keys = wanted_keys(machine, form.rows);
-}
 
 // KV heads that a program of few rows takes together where they are neighbours in memory: as many
 // as make a whole row of the memory of each key, if the scratchpad has room for them.
@@ -83,6 +34,18 @@ void choose_kv_heads(const sim::Machine& machine, int64_t kv_heads, AttentionFor
     form = form_of_heads;
     return;
   }
+}
+
+AttentionWork work_of(const AttentionCall& call) {
+  const bool packed = call.q.token_dim == 0;
+  const int64_t tokens = call.q.tensor->sizes[0];
+  return {.sequences =
+              packed ? std::min(ceil_div(tokens, call.query_len), call.sequences) : call.sequences,
+          .kv_heads = call.k.heads(),
+          .group = call.group,
+          .query_len = call.query_len,
+          .key_len = std::max(call.key_len, call.query_len),
+          .window = call.options.window};
 }
 
 // How many programs share a sequence's keys: as many as let the cores finish together, as far as
@@ -121,21 +84,6 @@ int64_t choose_splits(const sim::Machine& machine, const AttentionCall& call) {
   return best;
 }
 
-// Shrinks the capacities until they fit.
-bool fit(const sim::Machine& machine, AttentionForm& form) {
-  const auto fits = [&] { return scratchpad_bytes(form) <= machine.scratchpad_bytes(); };
-  const auto halve = [&](int64_t& size, int64_t least) {
-    while (!fits() && size > least) size = std::max(size / 2, least);
-  };
-  halve(form.keys, machine.matrix.cols);
-  halve(form.rows, machine.matrix.rows);
-  if (!fits()) form.buffers = 1;
-  if (!fits()) form.blocks = 1;
-  halve(form.keys, 1);
-  halve(form.rows, 1);
-  return fits();
-}
-
 npuStatus check_view(std::string_view kernel, std::string_view operand, const HeadsView& view) {
   const Tensor& tensor = *view.tensor;
   NPU_RETURN_IF_ERROR(check_tensor(kernel, operand, tensor));
@@ -160,8 +108,8 @@ std::array<int64_t, 5> AttentionForm::key() const {
   const int64_t form = static_cast<int64_t>(mask) | bit(causal, 8) | bit(window, 9) |
                        bit(soft_cap, 10) | bit(sinks, 11) | bit(logsumexp, 12) | bit(natural, 13) |
                        bit(split, 14);
-  return {types | form << 32, head_dim, value_dim, rows,
-          keys << 24 | kv_heads << 16 | blocks << 8 | buffers};
+  return {types | form << 32, head_dim | value_dim << 32, rows | keys << 32,
+          static_cast<int64_t>(kv_heads) << 32 | blocks, buffers};
 }
 
 AttentionCall packed_call(std::string_view kernel, const Tensor& out, const Tensor& q,
@@ -244,7 +192,7 @@ npuStatus plan_attention(const sim::Machine& machine, AttentionCall& call) {
   form.value_dim = round_up(call.v.dim(), kDimGranule);
 
   call.group = call.q.heads() / call.k.heads();
-  choose_rows(machine, call.group * call.query_len, form);
+  choose_blocks(machine, work_of(call), form);
   const auto neighbours = [](const HeadsView& view) { return view.head_stride() == view.dim(); };
   if (form.paged && call.group * call.query_len <= form.rows && neighbours(call.k) &&
       neighbours(call.v)) {
@@ -273,7 +221,7 @@ AttentionForm representative_attention(const sim::Machine& machine, bool paged) 
   form.causal = true;
   form.paged = paged;
   form.head_dim = form.value_dim = 128;
-  choose_rows(machine, kUnlimited, form);
+  choose_blocks(machine, {.kv_heads = 8, .group = 4, .query_len = 4096, .key_len = 4096}, form);
   fit(machine, form);
   return form;
 }

@@ -243,7 +243,6 @@ void AttentionProgram::locate_blocks(const Sequence& sequence) {
   b_.if_(sequence.query_len <= first, [&] { b_.exit(); });
   for (Block& block : blocks_) {
     if (!tokens_apart && block.number > 0) {
-      const int number = block.number;
       const Block& other = blocks_[0];
       block.token = other.token;
       block.tokens = other.tokens;
@@ -251,10 +250,8 @@ void AttentionProgram::locate_blocks(const Sequence& sequence) {
       block.last_key = other.last_key;
       block.begin = other.begin;
       block.end = other.end;
-      block.head = head_ + group_ * number;
       continue;
     }
-    block.head = head_;
     block.token = first + tokens_each_ * block.number;
     block.tokens = b_.min(tokens_each_, sequence.query_len - block.token);
     block.rows = block.tokens * heads_;
@@ -293,11 +290,16 @@ Value AttentionProgram::sees(const Block& block, const Range& range) {
   return form_.window ? before_end & (block.begin < range.first + range.count) : before_end;
 }
 
+// Made where it is used: blocks of KV heads may be too many for a register each.
+Value AttentionProgram::head(const Block& block) {
+  return form_.kv_heads == 1 ? head_ : head_ + group_ * block.number;
+}
+
 void AttentionProgram::load_queries(const Block& block, const Sequence& sequence) {
-  b_.load(block.q, q_, sequence.q_offset + block.head * q_head_ + block.token * q_token_,
+  b_.load(block.q, q_, sequence.q_offset + head(block) * q_head_ + block.token * q_token_,
           Region({{block.tokens, q_token_}, {heads_, q_head_}}, {{head_dim_, 1}}));
   if (!form_.sinks) return;
-  b_.load(block.sinks, sinks_, block.head * sink_stride_,
+  b_.load(block.sinks, sinks_, head(block) * sink_stride_,
           Region({{block.tokens, 0}, {heads_, sink_stride_}}, {{1, 1}}));
 }
 
@@ -336,7 +338,7 @@ void AttentionProgram::make_scores(const Block& block, const Range& range) {
   if (form_.mask != AttentionForm::Mask::none) {
     const auto& stride = mask_stride_;
     b_.load(block.mask, mask_,
-            sequence_ * stride[0] + block.head * stride[1] + block.token * stride[2] +
+            sequence_ * stride[0] + head(block) * stride[1] + block.token * stride[2] +
                 range.first * stride[3],
             Region({{b_.min(block.tokens, mask_rows_), stride[2]},
                     {b_.min(heads_, mask_rows_), stride[1]}},
@@ -416,7 +418,7 @@ void AttentionProgram::add_values(const Block& block, const Range& range) {
 // Sums [splits, rows, value_dim], then offsets and totals [splits, rows]; a row is a token and a
 // head. Sums of later splits without keys are left out.
 void AttentionProgram::store_partials(const Block& block, const Sequence& sequence) {
-  const Value row = (sequence.first_token + block.token) * all_heads_ + block.head;
+  const Value row = (sequence.first_token + block.token) * all_heads_ + head(block);
   const Value at = split_ * all_rows_ + row;
   const Value statistics = splits_ * all_rows_;
   const auto store = [&](const Value& offset, const Tile& tile, const Value& dim) {
@@ -439,7 +441,7 @@ void AttentionProgram::finish_rows(const Block& block, const Sequence& sequence)
   b_.vector(TernaryFn::where, block.part, block.total, block.total, 1.0);
   b_.vector(UnaryFn::recip, block.part, block.part);
   b_.vector(BinaryFn::mul, block.result, block.sum, block.part);
-  b_.store(out_, sequence.out_offset + block.head * out_head_ + block.token * out_token_,
+  b_.store(out_, sequence.out_offset + head(block) * out_head_ + block.token * out_token_,
            Region({{block.tokens, out_token_}, {heads_, out_head_}}, {{value_dim_, 1}}),
            block.result);
   if (!form_.logsumexp) return;
@@ -447,7 +449,7 @@ void AttentionProgram::finish_rows(const Block& block, const Sequence& sequence)
   b_.vector(TernaryFn::fma, block.logsumexp, block.offset,
             form_.natural ? -1.0 : -std::numbers::ln2, block.part);
   const auto& stride = logsumexp_stride_;
-  b_.store(logsumexp_, sequence_ * stride[0] + block.head * stride[1] + block.token * stride[2],
+  b_.store(logsumexp_, sequence_ * stride[0] + head(block) * stride[1] + block.token * stride[2],
            Region({{block.tokens, stride[2]}, {heads_, stride[1]}}, {{1, 1}}), block.logsumexp);
 }
 

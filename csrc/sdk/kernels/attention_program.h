@@ -78,7 +78,7 @@ struct AttentionCall {
   AttentionOptions options;
   int64_t sequences = 0;
   int64_t query_len = 0;  // longest
-  int64_t key_len = 0;    // longest that is possible
+  int64_t key_len = 0;    // longest that is possible; 0 if the host does not know
 
   // Set by plan_attention().
   AttentionForm form;
@@ -163,7 +163,6 @@ class AttentionProgram {
   };
   struct Block {
     int number = 0;
-    sdk::Value head = 0;                         // the first query head
     sdk::Value token = 0, tokens = 0, rows = 0;  // the first token, their number
     sdk::Value active = 1;                       // any tokens?
     sdk::Value last_key = 0;                     // of the first token (causal)
@@ -181,6 +180,7 @@ class AttentionProgram {
   sdk::Value balanced_order();
   void locate_blocks(const Sequence& sequence);
   void take_split();
+  sdk::Value head(const Block& block);  // the first query head
   void load_queries(const Block& block, const Sequence& sequence);
   void start_rows(const Block& block);
   Range range(const sdk::Value& number);

@@ -94,6 +94,7 @@ npuStatus attention(const Tensor& out, const Tensor& logsumexp, const Tensor& q,
     call.options = options;
     call.sequences = q.sizes[0];
     call.query_len = q.sizes[2];
+    call.key_len = k.sizes[2];
     NPU_RETURN_IF_ERROR(check_attention(call));
     const sim::Machine* machine = sdk::machine_of(stream);
     if (machine == nullptr) return sdk::fail(NPU_ERROR_INVALID_HANDLE, "no such stream");

@@ -1,0 +1,212 @@
+#include "csrc/sdk/kernels/attention_tiles.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "csrc/sdk/kernels/tile_walk.h"
+
+namespace npu::kernels {
+
+namespace {
+
+constexpr int64_t kFewestRows = 16;
+// Rows beyond this many times the array's are no faster, and leave less to share.
+constexpr int64_t kMostArrays = 8;
+
+bool fits(const sim::Machine& machine, const AttentionForm& form) {
+  return scratchpad_bytes(form) <= machine.scratchpad_bytes();
+}
+
+void halve(const sim::Machine& machine, const AttentionForm& form, int64_t& size, int64_t least) {
+  while (!fits(machine, form) && size > least) size = std::max(size / 2, least);
+}
+
+// Keys of a tile that many rows see: two widths of the array, unless it is wide. More make the
+// edge of what causal rows see coarser, fewer have the sums rescaled more often.
+int64_t keys_of_many_rows(const sim::Machine& machine) {
+  constexpr int64_t kEnough = 256;
+  const int64_t cols = machine.matrix.cols;
+  return std::max(cols, std::min(2 * cols, kEnough));
+}
+
+// Few rows leave the memory to be waited for: longer tiles hide its latency.
+int64_t keys_of_few_rows(const sim::Machine& machine) { return 8 * machine.matrix.cols; }
+
+// Cycles of a launch of many rows, for comparing sizes: what a range of keys costs a program, and
+// how evenly the programs fall to the cores. Engines overlap, but for what one block alone has to
+// wait for.
+class BlockCosts {
+ public:
+  BlockCosts(const sim::Machine& machine, const AttentionWork& work)
+      : machine_(machine), work_(work) {}
+
+  double of(const AttentionForm& form) const {
+    const int64_t heads = even_part(work_.group, std::min(work_.group, form.rows));
+    const int64_t tokens = even_part(work_.query_len, form.rows / heads);
+    const int64_t rows = tokens * heads;
+    const int64_t chunks = work_.kv_heads * ceil_div(work_.group, heads) * work_.sequences;
+    const int64_t tiles = ceil_div(work_.query_len, tokens * form.blocks);
+    const double own = fill_and_drain() + static_cast<double>(rows * form.value_dim) * form.blocks *
+                                              kResultPasses / machine_.vector.lanes;
+    const double each = range(form, rows);
+    const auto program = [&](int64_t number) {
+      const int64_t tile = tiles - 1 - number / chunks;
+      return own + each * static_cast<double>(
+                              ceil_div(keys_seen(form, tile, tokens * form.blocks), form.keys));
+    };
+    return makespan(tiles * chunks, program);
+  }
+
+ private:
+  static constexpr double kScorePasses = 3;  // besides the exponential
+  static constexpr double kResultPasses = 2.5;
+  static constexpr double kInstructions = 12;  // of the vector engine, for a block and range
+  static constexpr double kPipelineGap = 2;
+  static constexpr double kBandwidth = 0.9;
+
+  double fill_and_drain() const {
+    return static_cast<double>(load_cycles() + machine_.matrix.rows + machine_.matrix.cols);
+  }
+  int64_t load_cycles() const { return ceil_div(machine_.matrix.rows, machine_.matrix.load_rows); }
+
+  double products(const AttentionForm& form, int64_t rows) const {
+    const auto& m = machine_.matrix;
+    const double stream = std::ceil(static_cast<double>(rows) / machine_.matrix_rate(form.type));
+    const double tile = m.preload ? std::max(stream + static_cast<double>(m.swap_cycles),
+                                             static_cast<double>(load_cycles()))
+                                  : stream + static_cast<double>(2 * m.rows + m.cols);
+    const int64_t tiles = ceil_div(form.head_dim, m.rows) * ceil_div(form.keys, m.cols) +
+                          ceil_div(form.keys, m.rows) * ceil_div(form.value_dim, m.cols);
+    return tile * static_cast<double>(tiles);
+  }
+
+  double softmax(const AttentionForm& form, int64_t rows) const {
+    const auto& v = machine_.vector;
+    const auto scores = static_cast<double>(rows * form.keys);
+    return scores * (kScorePasses / v.lanes + 1.0 / v.special_lanes) +
+           static_cast<double>(rows * form.value_dim) / v.lanes +
+           kInstructions * (static_cast<double>(v.latency_cycles) + kPipelineGap);
+  }
+
+  double transfers(const AttentionForm& form) const {
+    const double share = kBandwidth * machine_.hbm_bytes_per_cycle() / machine_.core.count;
+    const auto queues =
+        static_cast<double>(machine_.dma.load_queues * machine_.dma.bytes_per_cycle);
+    const double rate =
+        std::min({share, queues, static_cast<double>(machine_.noc.bytes_per_cycle)});
+    const int64_t bytes = form.keys * (form.head_dim + form.value_dim) * sim::size_of(form.type);
+    return static_cast<double>(bytes) / rate;
+  }
+
+  // A range of keys, seen by all blocks.
+  double range(const AttentionForm& form, int64_t rows) const {
+    const double matrix = products(form, rows);
+    const double vector = softmax(form, rows);
+    const double pipeline = fill_and_drain();
+    const double compute =
+        form.blocks == 1
+            ? std::max(matrix, vector) + 0.3 * std::min(matrix, vector) + 0.5 * pipeline
+            : std::max({2 * matrix, 2 * vector, matrix + vector + pipeline});
+    return std::max(compute, transfers(form));
+  }
+
+  // By the last of a tile's tokens.
+  int64_t keys_seen(const AttentionForm& form, int64_t tile, int64_t tokens) const {
+    if (!form.causal) return work_.key_len;
+    const int64_t end = std::min((tile + 1) * tokens, work_.query_len);
+    const int64_t seen = work_.key_len - work_.query_len + end;
+    return form.window ? std::min(seen, work_.window + tokens) : seen;
+  }
+
+  // Programs fall to the cores in rounds, every other round backwards: the busiest core is the
+  // first or the last.
+  template <typename Program>
+  double makespan(int64_t programs, const Program& program) const {
+    const int64_t cores = machine_.core.count;
+    const int64_t rounds = ceil_div(programs, cores);
+    // Where rounds are many they even out, and a few of them stand for all.
+    constexpr int64_t kMostRounds = 32;
+    const int64_t step = ceil_div(rounds, kMostRounds);
+    double first = 0;
+    double last = 0;
+    for (int64_t i = 0; i * step < rounds; ++i) {
+      const int64_t begin = i * step * cores;
+      const double ahead = program(begin);
+      const double behind = begin + cores <= programs ? program(begin + cores - 1) : 0;
+      const auto count = static_cast<double>(std::min(step, rounds - i * step));
+      first += count * (i % 2 == 0 ? ahead : behind);
+      last += count * (i % 2 == 0 ? behind : ahead);
+    }
+    return std::max(first, last);
+  }
+
+  const sim::Machine& machine_;
+  const AttentionWork& work_;
+};
+
+}  // namespace
+
+int64_t scratchpad_bytes(const AttentionForm& f) {
+  constexpr int64_t kAlignment = 64 * 80;
+  constexpr int64_t kColumns = 10 * 8;    // statistics of a row
+  constexpr int64_t kKeyNumbers = 4;      // of a key
+  constexpr int64_t kPagedKeys = 11 * 8;  // of a key
+  const int64_t type = sim::size_of(f.type);
+  const int64_t compute = sim::size_of(f.compute());
+  int64_t bytes = f.rows * (f.head_dim * type + f.value_dim * (compute + sim::size_of(f.out)));
+  bytes += f.rows * f.keys * (compute + type) * f.buffers;
+  if (f.mask != AttentionForm::Mask::none) {
+    bytes += f.rows * f.keys * sim::size_of(f.mask_type) * f.buffers;
+  }
+  bytes += f.rows * kColumns;
+  bytes *= f.blocks;
+  if (f.causal) bytes += f.rows * f.keys;
+  const int64_t parts = f.kv_heads == 1 ? 1 : f.kv_heads + 1;
+  bytes += f.keys * (f.head_dim + f.value_dim) * type * f.buffers * parts;
+  bytes += f.keys * (f.paged ? kKeyNumbers + kPagedKeys : kKeyNumbers);
+  return bytes + kAlignment;
+}
+
+void choose_blocks(const sim::Machine& machine, const AttentionWork& work, AttentionForm& form) {
+  const int64_t needed = work.group * work.query_len;
+  form.blocks = 1;
+  form.rows = kFewestRows;
+  if (needed <= machine.matrix.rows) {
+    while (form.rows < needed) form.rows *= 2;
+    form.keys =
+        form.rows < machine.matrix.rows ? keys_of_few_rows(machine) : keys_of_many_rows(machine);
+    return;
+  }
+  const BlockCosts costs(machine, work);
+  AttentionForm best = form;
+  best.blocks = 2;
+  best.rows = machine.matrix.rows;
+  best.keys = keys_of_many_rows(machine);
+  double least = 0;
+  AttentionForm tried = form;
+  for (tried.rows = kFewestRows; tried.rows <= kMostArrays * machine.matrix.rows; tried.rows *= 2) {
+    for (tried.blocks = 1; tried.blocks <= 2; ++tried.blocks) {
+      if (tried.rows * tried.blocks >= 2 * needed) continue;
+      tried.keys = keys_of_many_rows(machine);
+      halve(machine, tried, tried.keys, int64_t{machine.matrix.cols});
+      if (!fits(machine, tried)) continue;
+      const double cost = costs.of(tried);
+      if (least > 0 && cost > least) continue;
+      least = cost;
+      best = tried;
+    }
+  }
+  form = best;
+}
+
+bool fit(const sim::Machine& machine, AttentionForm& form) {
+  halve(machine, form, form.keys, machine.matrix.cols);
+  halve(machine, form, form.rows, machine.matrix.rows);
+  if (!fits(machine, form)) form.buffers = 1;
+  if (!fits(machine, form)) form.blocks = 1;
+  halve(machine, form, form.keys, 1);
+  halve(machine, form, form.rows, 1);
+  return fits(machine, form);
+}
+
+}  // namespace npu::kernels
