@@ -20,22 +20,6 @@ namespace {
 constexpr int64_t kDimGranule = 32;
 int64_t round_up(int64_t n, int64_t granule) { return ceil_div(n, granule) * granule; }
 
-// KV heads that a program of few rows takes together where they are neighbours in memory: as many
-// as make a whole row of the memory of each key, if the scratchpad has room for them.
-void choose_kv_heads(const sim::Machine& machine, int64_t kv_heads, AttentionForm& form) {
-  const int64_t bytes = std::min(form.head_dim, form.value_dim) * sim::size_of(form.type);
-  for (int64_t heads = std::min(kv_heads, ceil_div(machine.hbm.row_bytes, bytes)); heads > 1;
-       --heads) {
-    if (kv_heads % heads != 0) continue;
-    AttentionForm form_of_heads = form;
-    form_of_heads.kv_heads = form_of_heads.blocks = static_cast<int>(heads);
-    form_of_heads.keys = machine.matrix.cols;
-    if (scratchpad_bytes(form_of_heads) > machine.scratchpad_bytes()) continue;
-    form = form_of_heads;
-    return;
-  }
-}
-
 AttentionWork work_of(const AttentionCall& call) {
   const bool packed = call.q.token_dim == 0;
   const int64_t tokens = call.q.tensor->sizes[0];
@@ -48,12 +32,32 @@ AttentionWork work_of(const AttentionCall& call) {
           .window = call.options.window};
 }
 
+int64_t power_of_two_in(int64_t n) { return n & -n; }
+
+CacheLayout layout_of(const AttentionCall& call) {
+  const Tensor& k = *call.k.tensor;
+  const Tensor& v = *call.v.tensor;
+  const int64_t dim = call.k.dim();
+  CacheLayout cache{.kv_heads = call.k.heads()};
+  const bool alike = std::equal(k.strides.begin(), k.strides.begin() + 3, v.strides.begin());
+  cache.pairs = alike && v.data == static_cast<char*>(k.data) + dim * sim::size_of(call.form.type);
+  cache.side_by_side = cache.kv_heads > 1 &&
+                       call.k.head_stride() == dim + (cache.pairs ? call.v.dim() : 0) &&
+                       (cache.pairs || call.v.head_stride() == call.v.dim());
+  // A run's first keys may lie before those that are to be seen, which causal programs hide.
+  if (call.options.causal || call.options.window == 0) {
+    cache.run = std::min(power_of_two_in(k.sizes[1]), kSplitGranule);
+  }
+  return cache;
+}
+
 // How many programs share a sequence's keys: as many as let the cores finish together, as far as
 // what each costs by itself does not outweigh it. Depends on the machine and on shapes alone.
 int64_t choose_splits(const sim::Machine& machine, const AttentionCall& call) {
   const AttentionForm& form = call.form;
   const int64_t cores = machine.core.count;
   const int64_t programs = call.grid();
+  const int64_t heads = form.kv_heads * call.turns;
   // Beyond the memory's work for all of a sequence's keys, a program has its result written and
   // read, and waits for the memory a few times before its transfers keep it busy.
   constexpr double kWaits = 4;
@@ -62,9 +66,8 @@ int64_t choose_splits(const sim::Machine& machine, const AttentionCall& call) {
   const int64_t key_bytes = (call.k.dim() + call.v.dim()) * sim::size_of(form.type);
   const double waited_bytes =
       kWaits * machine.hbm.latency_ns * machine.hbm.bandwidth_gbps / static_cast<double>(cores);
-  const double own =
-      (static_cast<double>(result_bytes * form.kv_heads) + waited_bytes) /
-      static_cast<double>(std::max(key_bytes * form.kv_heads * call.key_len, int64_t{1}));
+  const double own = (static_cast<double>(result_bytes * heads) + waited_bytes) /
+                     static_cast<double>(std::max(key_bytes * heads * call.key_len, int64_t{1}));
   // Sequences differ in length: the more programs a core has, the better it evens out.
   constexpr double kUneven = 0.15;
   constexpr int64_t kMostRounds = 4;
@@ -107,7 +110,8 @@ std::array<int64_t, 5> AttentionForm::key() const {
   const int64_t types = code(type, 0) | code(out, 8) | code(sink_type, 16) | code(mask_type, 24);
   const int64_t form = static_cast<int64_t>(mask) | bit(causal, 8) | bit(window, 9) |
                        bit(soft_cap, 10) | bit(sinks, 11) | bit(logsumexp, 12) | bit(natural, 13) |
-                       bit(split, 14);
+                       bit(split, 14) | bit(decode, 15) | bit(pairs, 16) | bit(runs, 17) |
+                       bit(side_by_side, 18);
   return {types | form << 32, head_dim | value_dim << 32, rows | keys << 32,
           static_cast<int64_t>(kv_heads) << 32 | blocks, buffers};
 }
@@ -193,11 +197,8 @@ npuStatus plan_attention(const sim::Machine& machine, AttentionCall& call) {
 
   call.group = call.q.heads() / call.k.heads();
   choose_blocks(machine, work_of(call), form);
-  const auto neighbours = [](const HeadsView& view) { return view.head_stride() == view.dim(); };
-  if (form.paged && call.group * call.query_len <= form.rows && neighbours(call.k) &&
-      neighbours(call.v)) {
-    choose_kv_heads(machine, call.k.heads(), form);
-  }
+  const CacheLayout cache = form.paged ? layout_of(call) : CacheLayout();
+  if (form.paged && call.group * call.query_len <= form.rows) choose_decode(machine, cache, form);
   if (!fit(machine, form)) {
     return sdk::failf(NPU_ERROR_UNIMPLEMENTED,
                       "{}: head dimensions {} and {} of type {} exceed a scratchpad of {} bytes",
@@ -205,11 +206,14 @@ npuStatus plan_attention(const sim::Machine& machine, AttentionCall& call) {
                       machine.scratchpad_bytes());
   }
   call.heads_each = even_part(call.group, std::min(call.group, form.rows));
-  call.head_chunks = call.k.heads() / form.kv_heads * ceil_div(call.group, call.heads_each);
+  call.turns = form.decode ? cache.kv_heads / form.kv_heads : 1;
+  call.run = form.runs ? std::min(cache.run, power_of_two_in(form.keys)) : 1;
+  call.head_chunks =
+      call.k.heads() / (form.kv_heads * call.turns) * ceil_div(call.group, call.heads_each);
   call.tokens_each = even_part(call.query_len, form.rows / call.heads_each);
-  const int64_t tokens = call.tokens_each * (form.kv_heads == 1 ? form.blocks : 1);
+  const int64_t tokens = call.tokens_each * (form.decode ? 1 : form.blocks);
   call.query_tiles = ceil_div(call.query_len, tokens);
-  const bool few_rows = form.kv_heads > 1 || (form.blocks == 1 && call.query_tiles == 1);
+  const bool few_rows = form.decode || (form.blocks == 1 && call.query_tiles == 1);
   if (form.paged && few_rows) call.splits = choose_splits(machine, call);
   form.split = call.splits > 1;
   return NPU_SUCCESS;
@@ -254,6 +258,7 @@ void pass_attention(Arguments& args, const AttentionCall& call, const Tensor& ma
   }
   args.integer(call.tokens_each);
   args.integer(form.keys);
+  if (form.decode) args.integer(call.turns);
   if (form.window) args.integer(options.window);
 
   const double unit = form.natural ? 1 : std::numbers::log2e;

@@ -12,6 +12,8 @@ namespace {
 constexpr int64_t kFewestRows = 16;
 // Rows beyond this many times the array's are no faster, and leave less to share.
 constexpr int64_t kMostArrays = 8;
+// KV heads that a program takes at a time: each has code of its own.
+constexpr int64_t kMostHeads = 16;
 
 bool fits(const sim::Machine& machine, const AttentionForm& form) {
   return scratchpad_bytes(form) <= machine.scratchpad_bytes();
@@ -161,8 +163,13 @@ int64_t scratchpad_bytes(const AttentionForm& f) {
   bytes += f.rows * kColumns;
   bytes *= f.blocks;
   if (f.causal) bytes += f.rows * f.keys;
-  const int64_t parts = f.kv_heads == 1 ? 1 : f.kv_heads + 1;
-  bytes += f.keys * (f.head_dim + f.value_dim) * type * f.buffers * parts;
+  const int64_t pair = f.keys * (f.head_dim + f.value_dim) * type;
+  if (f.decode) {
+    bytes += pair * 2 * f.kv_heads + (f.in_parts() ? pair * f.buffers : 0);
+    bytes += f.rows * (f.head_dim + 1) * type * f.kv_heads;  // the next turn's queries and sinks
+  } else {
+    bytes += pair * f.buffers;
+  }
   bytes += f.keys * (f.paged ? kKeyNumbers + kPagedKeys : kKeyNumbers);
   return bytes + kAlignment;
 }
@@ -197,6 +204,29 @@ void choose_blocks(const sim::Machine& machine, const AttentionWork& work, Atten
     }
   }
   form = best;
+}
+
+void choose_decode(const sim::Machine& machine, const CacheLayout& cache, AttentionForm& form) {
+  AttentionForm tried = form;
+  tried.decode = true;
+  tried.pairs = cache.pairs;
+  tried.runs = cache.run > 1;
+  const int64_t pair = (form.head_dim + form.value_dim) * sim::size_of(form.type);
+  const int64_t run = cache.pairs ? pair : pair / 2;
+  const int64_t wanted = cache.side_by_side ? ceil_div(machine.hbm.row_bytes, run)
+                                            : (getenv("X_P") ? atoi(getenv("X_P")) : 1);
+  for (int64_t heads = std::min({cache.kv_heads, wanted, kMostHeads}); heads > 0; --heads) {
+    if (cache.kv_heads % heads != 0) continue;
+    tried.kv_heads = tried.blocks = static_cast<int>(heads);
+    tried.side_by_side = cache.side_by_side && heads > 1;
+    tried.keys = getenv("X_DK")       ? atoi(getenv("X_DK"))
+                 : cache.side_by_side ? machine.matrix.cols
+                                      : 8 * machine.matrix.cols;
+    halve(machine, tried, tried.keys, int64_t{machine.matrix.cols});
+    if (!fits(machine, tried)) continue;
+    form = tried;
+    return;
+  }
 }
 
 bool fit(const sim::Machine& machine, AttentionForm& form) {

@@ -23,6 +23,18 @@ struct AttentionWork {
 // and head dimensions.
 void choose_blocks(const sim::Machine& machine, const AttentionWork& work, AttentionForm& form);
 
+// How the cache of a paged call lies in memory.
+struct CacheLayout {
+  int64_t kv_heads = 1;
+  int64_t run = 1;            // keys of a block that may be fetched together: a power of two
+  bool pairs = false;         // a value lies beside its key
+  bool side_by_side = false;  // a key's KV heads lie side by side
+};
+
+// Makes the form that of a decode program: how many KV heads it takes at a time, and how they are
+// fetched. Leaves the form as it is if that does not fit the scratchpad.
+void choose_decode(const sim::Machine& machine, const CacheLayout& cache, AttentionForm& form);
+
 // Shrinks the capacities until they fit. False if even one row and one key do not.
 bool fit(const sim::Machine& machine, AttentionForm& form);
 
