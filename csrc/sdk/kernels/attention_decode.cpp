@@ -12,7 +12,6 @@ namespace npu::kernels {
 // A step's tiles cannot be the next buffer of those of the step before, which are read later than
 // these are written. So there are two sets of names, used in turn.
 sim::Program AttentionProgram::write_decode(const Sequence& sequence, const Fetch& fetch) {
-  run_ = fetch.run;
   declare_tiles();
   Arrival even, odd;
   declare_arrival(even, "");
@@ -36,6 +35,7 @@ sim::Program AttentionProgram::write_decode(const Sequence& sequence, const Fetc
   fetch_step(fetch, 0, even);
   if_any(1, fetch.locate);
   if_any(2, fetch.load_table);
+  start_turn(0);
   b_.loop(b_.ceil_div(steps_, 2), [&](const Value& pair) {
     const Value step = pair * 2;
     take_step(sequence, fetch, step, even, odd);
@@ -79,6 +79,11 @@ void AttentionProgram::fetch_step(const Fetch& fetch, const Value& step, const A
 void AttentionProgram::take_step(const Sequence& sequence, const Fetch& fetch, const Value& step,
                                  const Arrival& now, const Arrival& next) {
   b_.if_(step + 1 < steps_, [&] { fetch_step(fetch, step + 1, next); });
+
+  const Value turn = step / ranges_;
+  const Value number = step - turn * ranges_;
+  const Range keys = range(number);
+  for (const Block& block : blocks_) make_scores(block, keys, own_keys(block, now, keys));
   b_.if_(step + 2 < steps_, [&] {
     const Range range = step_range(step + 2);
     fetch.locate(range.first, range.count);
@@ -87,22 +92,8 @@ void AttentionProgram::take_step(const Sequence& sequence, const Fetch& fetch, c
     const Range range = step_range(step + 3);
     fetch.load_table(range.first, range.count);
   });
-
-  const Value turn = step / ranges_;
-  const Value number = step - turn * ranges_;
-  const Range keys = range(number);
-  if (form_.runs) {
-    const Value rows = b_.ceil_div(keys.count, run_) * run_;
-    const int64_t heads = form_.side_by_side ? form_.kv_heads : 1;
-    const Value all = form_.pairs ? head_dim_ + value_dim_ : head_dim_;
-    for (size_t i = 0; i < now.keys.size(); ++i) {
-      b_.reshape(now.keys[i], rows, all * heads);
-      if (!form_.pairs) b_.reshape(now.values[i], rows, value_dim_ * heads);
-    }
-  }
-  for (const Block& block : blocks_) make_scores(block, keys, own_keys(block, now, keys));
-  b_.if_(number == Value(0), [&] {
-    b_.if_(Value(0) < step, [&] { finish_turn(sequence, turn - 1); });
+  b_.if_((number == Value(0)) & (Value(0) < turn), [&] {
+    finish_turn(sequence, turn - 1);
     start_turn(turn);
   });
   b_.if_((number + 1 == ranges_) & (turn + 1 < turns_), [&] {
@@ -140,28 +131,32 @@ void AttentionProgram::take_turns_without_keys(const Sequence& sequence) {
 }
 
 Tile AttentionProgram::own_keys(const Block& block, const Arrival& arrival, const Range& range) {
-  const auto number = static_cast<size_t>(block.number);
-  if (!form_.in_parts()) return arrival.keys[number];
   const Value width = form_.pairs ? head_dim_ + value_dim_ : head_dim_;
-  if (form_.side_by_side) {
-    b_.slice(k_tile_, arrival.keys[0], 0, width * block.number, range.count, head_dim_);
-  } else {
-    b_.slice(k_tile_, arrival.keys[number], 0, 0, range.count, head_dim_);
-  }
-  return k_tile_;
+  return own_part(block, arrival.keys, k_tile_, range, {width, 0, head_dim_});
 }
 
 Tile AttentionProgram::own_values(const Block& block, const Arrival& arrival, const Range& range) {
-  const auto number = static_cast<size_t>(block.number);
-  if (!form_.in_parts()) return arrival.values[number];
-  const Value width = form_.pairs ? head_dim_ + value_dim_ : value_dim_;
-  const Value first = form_.pairs ? head_dim_ : Value(0);
-  if (form_.side_by_side) {
-    b_.slice(v_tile_, arrival.values[0], 0, width * block.number + first, range.count, value_dim_);
-  } else {
-    b_.slice(v_tile_, arrival.values[number], 0, first, range.count, value_dim_);
+  if (!form_.pairs) {
+    return own_part(block, arrival.values, v_tile_, range, {value_dim_, 0, value_dim_});
   }
-  return v_tile_;
+  const Value width = head_dim_ + value_dim_;
+  return own_part(block, arrival.keys, v_tile_, range, {width, head_dim_, value_dim_});
+}
+
+// A KV head's part of what was fetched. Runs of keys become keys where the first part is taken.
+Tile AttentionProgram::own_part(const Block& block, const std::vector<Tile>& arrived,
+                                const Tile& part, const Range& range, const Columns& columns) {
+  const auto number = static_cast<size_t>(block.number);
+  if (!form_.in_parts()) return arrived[number];
+  const Tile& all = arrived[form_.side_by_side ? 0 : number];
+  const bool first = part.id == k_tile_.id || !form_.pairs;
+  if (form_.run > 1 && first && (block.number == 0 || !form_.side_by_side)) {
+    const Value keys = b_.ceil_div(range.count, form_.run) * form_.run;
+    b_.reshape(all, keys, columns.of_head * (form_.side_by_side ? form_.kv_heads : 1));
+  }
+  const Value before = form_.side_by_side ? columns.of_head * block.number : Value(0);
+  b_.slice(part, all, 0, before + columns.first, range.count, columns.count);
+  return part;
 }
 
 }  // namespace npu::kernels

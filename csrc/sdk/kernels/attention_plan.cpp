@@ -51,40 +51,47 @@ CacheLayout layout_of(const AttentionCall& call) {
   return cache;
 }
 
-// How many programs share a sequence's keys: as many as let the cores finish together, as far as
-// what each costs by itself does not outweigh it. Depends on the machine and on shapes alone.
-int64_t choose_splits(const sim::Machine& machine, const AttentionCall& call) {
+// How many programs share a sequence's KV heads and keys: as many as let the cores finish together,
+// as far as what each costs by itself does not outweigh it. Depends on the machine and on shapes
+// alone.
+void share(const sim::Machine& machine, AttentionCall& call) {
   const AttentionForm& form = call.form;
   const int64_t cores = machine.core.count;
-  const int64_t programs = call.grid();
-  const int64_t heads = form.kv_heads * call.turns;
-  // Beyond the memory's work for all of a sequence's keys, a program has its result written and
-  // read, and waits for the memory a few times before its transfers keep it busy.
+  // Beyond the memory's work for its keys, a program waits for the memory a few times before its
+  // transfers keep it busy. Where keys are split its result is written, and read by a program that
+  // waits as well.
   constexpr double kWaits = 4;
+  const double waited_bytes =
+      kWaits * machine.hbm.latency_ns * machine.hbm.bandwidth_gbps / static_cast<double>(cores);
   const int64_t rows = call.query_len * call.group;
   const int64_t result_bytes = 2 * rows * call.out.dim() * sim::size_of(form.compute());
   const int64_t key_bytes = (call.k.dim() + call.v.dim()) * sim::size_of(form.type);
-  const double waited_bytes =
-      kWaits * machine.hbm.latency_ns * machine.hbm.bandwidth_gbps / static_cast<double>(cores);
-  const double own = (static_cast<double>(result_bytes * heads) + waited_bytes) /
-                     static_cast<double>(std::max(key_bytes * heads * call.key_len, int64_t{1}));
   // Sequences differ in length: the more programs a core has, the better it evens out.
   constexpr double kUneven = 0.15;
   constexpr int64_t kMostRounds = 4;
-  int64_t best = 1;
+  const int64_t programs = call.grid();
+  const int64_t all_turns = call.turns;
   double least = 0;
-  for (int64_t splits = 1; splits <= std::min(cores, ceil_div(call.key_len, kSplitGranule));
-       ++splits) {
-    const auto rounds = static_cast<double>(ceil_div(programs * splits, cores));
-    if (splits > 1 && rounds > kMostRounds) break;
-    const double each = 1 / static_cast<double>(splits) + (splits > 1 ? own : 0);
-    const double cost = rounds * each * (1 + kUneven / std::sqrt(rounds));
-    if (splits == 1 || cost < least) {
+  for (int64_t turns = all_turns; turns > 0; --turns) {
+    if (all_turns % turns != 0) continue;
+    const int64_t heads = form.kv_heads * turns;
+    const auto bytes = static_cast<double>(key_bytes * heads * call.key_len);
+    for (int64_t splits = 1; splits <= std::min(cores, ceil_div(call.key_len, kSplitGranule));
+         ++splits) {
+      const auto rounds =
+          static_cast<double>(ceil_div(programs * (all_turns / turns) * splits, cores));
+      if (splits > 1 && rounds > kMostRounds) break;
+      double own = waited_bytes;
+      if (splits > 1) own += waited_bytes + static_cast<double>(result_bytes * heads);
+      const double each = bytes / static_cast<double>(splits) + own;
+      const double cost = rounds * each * (1 + kUneven / std::sqrt(rounds));
+      if (least > 0 && cost >= least) continue;
       least = cost;
-      best = splits;
+      call.turns = turns;
+      call.splits = splits;
     }
   }
-  return best;
+  call.head_chunks *= all_turns / call.turns;
 }
 
 npuStatus check_view(std::string_view kernel, std::string_view operand, const HeadsView& view) {
@@ -110,10 +117,9 @@ std::array<int64_t, 5> AttentionForm::key() const {
   const int64_t types = code(type, 0) | code(out, 8) | code(sink_type, 16) | code(mask_type, 24);
   const int64_t form = static_cast<int64_t>(mask) | bit(causal, 8) | bit(window, 9) |
                        bit(soft_cap, 10) | bit(sinks, 11) | bit(logsumexp, 12) | bit(natural, 13) |
-                       bit(split, 14) | bit(decode, 15) | bit(pairs, 16) | bit(runs, 17) |
-                       bit(side_by_side, 18);
+                       bit(split, 14) | bit(decode, 15) | bit(pairs, 16) | bit(side_by_side, 17);
   return {types | form << 32, head_dim | value_dim << 32, rows | keys << 32,
-          static_cast<int64_t>(kv_heads) << 32 | blocks, buffers};
+          static_cast<int64_t>(kv_heads) << 32 | blocks, run << 32 | buffers};
 }
 
 AttentionCall packed_call(std::string_view kernel, const Tensor& out, const Tensor& q,
@@ -207,14 +213,13 @@ npuStatus plan_attention(const sim::Machine& machine, AttentionCall& call) {
   }
   call.heads_each = even_part(call.group, std::min(call.group, form.rows));
   call.turns = form.decode ? cache.kv_heads / form.kv_heads : 1;
-  call.run = form.runs ? std::min(cache.run, power_of_two_in(form.keys)) : 1;
   call.head_chunks =
       call.k.heads() / (form.kv_heads * call.turns) * ceil_div(call.group, call.heads_each);
   call.tokens_each = even_part(call.query_len, form.rows / call.heads_each);
   const int64_t tokens = call.tokens_each * (form.decode ? 1 : form.blocks);
   call.query_tiles = ceil_div(call.query_len, tokens);
   const bool few_rows = form.decode || (form.blocks == 1 && call.query_tiles == 1);
-  if (form.paged && few_rows) call.splits = choose_splits(machine, call);
+  if (form.paged && few_rows) share(machine, call);
   form.split = call.splits > 1;
   return NPU_SUCCESS;
 }

@@ -243,7 +243,7 @@ void AttentionProgram::locate_blocks(const Sequence& sequence) {
   }
   begin_ = blocks_[0].begin;
   // Keys before the window are hidden, as those are that only later rows do not see.
-  if (form_.runs && form_.window) begin_ = begin_ / run_ * run_;
+  if (form_.window) begin_ = begin_ / form_.run * form_.run;
   if (form_.split) take_split();
   ranges_ = b_.ceil_div(b_.max(end_ - begin_, 0), keys_each_);
 }

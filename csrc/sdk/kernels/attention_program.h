@@ -48,7 +48,6 @@ struct AttentionForm {
   // Few rows of a paged cache, whose keys and values are all that takes time: see write_decode().
   bool decode = false;
   bool pairs = false;         // a value lies beside its key: both are fetched at once
-  bool runs = false;          // keys of a cache's block are fetched together, not one by one
   bool side_by_side = false;  // the program's KV heads are: a key of all of them is one run
 
   // Capacities. Head dimensions are rounded up, so that few programs serve many.
@@ -58,11 +57,12 @@ struct AttentionForm {
   int64_t keys = 0;
   int blocks = 1;    // of successive tokens; of a decode program one for each of kv_heads
   int kv_heads = 1;  // that a program takes at a time
+  int64_t run = 1;   // keys of a cache's block that are fetched together
   int buffers = 2;
 
   sim::DType compute() const { return type == sim::DType::f64 ? sim::DType::f64 : sim::DType::f32; }
   // Whether a KV head's keys and values are parts of what is fetched.
-  bool in_parts() const { return pairs || runs || side_by_side; }
+  bool in_parts() const { return pairs || run > 1 || side_by_side; }
   // Five numbers for a KernelKey.
   std::array<int64_t, 5> key() const;
 };
@@ -97,7 +97,6 @@ struct AttentionCall {
   int64_t query_tiles = 1;
   int64_t splits = 1;  // programs side by side for the keys of one query tile
   int64_t turns = 1;   // of a decode program: form.kv_heads each time
-  int64_t run = 1;     // keys that are fetched together
 
   // Where partial results go, if keys are split: packed calls only.
   void* partials = nullptr;
@@ -161,10 +160,10 @@ class AttentionProgram {
 
   sim::Program write(const Sequence& sequence, const Load& load_keys, const Load& load_values);
 
-  // How a decode program comes by the keys and values of a range.
+  // How a decode program comes by the keys and values of a range, which begins at a multiple of
+  // form.run.
   struct Fetch {
     using OfRange = std::function<void(const sdk::Value& first, const sdk::Value& count)>;
-    sdk::Value run;      // keys that are fetched together: ranges begin at multiples of it
     OfRange load_table;  // the part of the block table that locate() needs
     OfRange locate;      // where the range lies, by the part of the table that was loaded last
     // The range that was located last, of form.kv_heads heads from this one on if they stand side
@@ -223,6 +222,11 @@ class AttentionProgram {
   struct Arrival {  // tiles that a step's keys and values are fetched into
     std::vector<sdk::Tile> keys, values;
   };
+  struct Columns {  // of what was fetched for a KV head
+    sdk::Value of_head = 0;
+    sdk::Value first = 0;
+    sdk::Value count = 0;
+  };
   void declare_arrival(Arrival& arrival, const char* suffix);
   Range step_range(const sdk::Value& step);
   void fetch_step(const Fetch& fetch, const sdk::Value& step, const Arrival& into);
@@ -232,6 +236,8 @@ class AttentionProgram {
   void finish_turn(const Sequence& sequence, const sdk::Value& turn);
   void take_turns_without_keys(const Sequence& sequence);
   sdk::Tile own_keys(const Block& block, const Arrival& arrival, const Range& range);
+  sdk::Tile own_part(const Block& block, const std::vector<sdk::Tile>& arrived,
+                     const sdk::Tile& part, const Range& range, const Columns& columns);
   sdk::Tile own_values(const Block& block, const Arrival& arrival, const Range& range);
 
   AttentionForm form_;
@@ -246,7 +252,7 @@ class AttentionProgram {
   std::array<sdk::Value, 4> mask_stride_ = {0, 0, 0, 0};
   sdk::Value mask_rows_ = 0, mask_cols_ = 0;
   std::array<sdk::Value, 3> logsumexp_stride_ = {0, 0, 0};
-  sdk::Value turns_ = 1, turn_ = 0, run_ = 1, steps_ = 0;
+  sdk::Value turns_ = 1, turn_ = 0, steps_ = 0;
   sdk::Value splits_ = 1, split_ = 0, all_rows_ = 0, all_heads_ = 0;
   sdk::Value factor_ = 0.0, minus_factor_ = 0.0, before_cap_ = 0.0, after_cap_ = 0.0;
 

@@ -12,6 +12,9 @@ namespace {
 constexpr int64_t kFewestRows = 16;
 // Rows beyond this many times the array's are no faster, and leave less to share.
 constexpr int64_t kMostArrays = 8;
+// Rows of the memory that keys fetched together should fill: more gain little, but are read in
+// vain where a sequence ends among them.
+constexpr int64_t kRowsOfRun = 4;
 // KV heads that a program takes at a time: each has code of its own.
 constexpr int64_t kMostHeads = 16;
 
@@ -34,6 +37,25 @@ int64_t keys_of_many_rows(const sim::Machine& machine) {
 // Few rows leave the memory to be waited for: longer tiles hide its latency.
 int64_t keys_of_few_rows(const sim::Machine& machine) { return 8 * machine.matrix.cols; }
 
+// Cycles in which the matrix engine takes weights.
+int64_t load_cycles(const sim::Machine& machine) {
+  return ceil_div(machine.matrix.rows, machine.matrix.load_rows);
+}
+
+// Cycles from a product's first operand to its first result.
+double fill_and_drain(const sim::Machine& machine) {
+  return static_cast<double>(load_cycles(machine) + machine.matrix.rows + machine.matrix.cols);
+}
+
+// Cycles of a core's transfer while all cores load.
+double transfer(const sim::Machine& machine, int64_t bytes) {
+  constexpr double kReached = 0.9;  // of the peak
+  const double share = kReached * machine.hbm_bytes_per_cycle() / machine.core.count;
+  const auto queues = static_cast<double>(machine.dma.load_queues * machine.dma.bytes_per_cycle);
+  return static_cast<double>(bytes) /
+         std::min({share, queues, static_cast<double>(machine.noc.bytes_per_cycle)});
+}
+
 // Cycles of a launch of many rows, for comparing sizes: what a range of keys costs a program, and
 // how evenly the programs fall to the cores. Engines overlap, but for what one block alone has to
 // wait for.
@@ -48,8 +70,9 @@ class BlockCosts {
     const int64_t rows = tokens * heads;
     const int64_t chunks = work_.kv_heads * ceil_div(work_.group, heads) * work_.sequences;
     const int64_t tiles = ceil_div(work_.query_len, tokens * form.blocks);
-    const double own = fill_and_drain() + static_cast<double>(rows * form.value_dim) * form.blocks *
-                                              kResultPasses / machine_.vector.lanes;
+    const double own = fill_and_drain(machine_) + static_cast<double>(rows * form.value_dim) *
+                                                      form.blocks * kResultPasses /
+                                                      machine_.vector.lanes;
     const double each = range(form, rows);
     const auto program = [&](int64_t number) {
       const int64_t tile = tiles - 1 - number / chunks;
@@ -64,18 +87,12 @@ class BlockCosts {
   static constexpr double kResultPasses = 2.5;
   static constexpr double kInstructions = 12;  // of the vector engine, for a block and range
   static constexpr double kPipelineGap = 2;
-  static constexpr double kBandwidth = 0.9;
-
-  double fill_and_drain() const {
-    return static_cast<double>(load_cycles() + machine_.matrix.rows + machine_.matrix.cols);
-  }
-  int64_t load_cycles() const { return ceil_div(machine_.matrix.rows, machine_.matrix.load_rows); }
 
   double products(const AttentionForm& form, int64_t rows) const {
     const auto& m = machine_.matrix;
     const double stream = std::ceil(static_cast<double>(rows) / machine_.matrix_rate(form.type));
     const double tile = m.preload ? std::max(stream + static_cast<double>(m.swap_cycles),
-                                             static_cast<double>(load_cycles()))
+                                             static_cast<double>(load_cycles(machine_)))
                                   : stream + static_cast<double>(2 * m.rows + m.cols);
     const int64_t tiles = ceil_div(form.head_dim, m.rows) * ceil_div(form.keys, m.cols) +
                           ceil_div(form.keys, m.rows) * ceil_div(form.value_dim, m.cols);
@@ -90,26 +107,17 @@ class BlockCosts {
            kInstructions * (static_cast<double>(v.latency_cycles) + kPipelineGap);
   }
 
-  double transfers(const AttentionForm& form) const {
-    const double share = kBandwidth * machine_.hbm_bytes_per_cycle() / machine_.core.count;
-    const auto queues =
-        static_cast<double>(machine_.dma.load_queues * machine_.dma.bytes_per_cycle);
-    const double rate =
-        std::min({share, queues, static_cast<double>(machine_.noc.bytes_per_cycle)});
-    const int64_t bytes = form.keys * (form.head_dim + form.value_dim) * sim::size_of(form.type);
-    return static_cast<double>(bytes) / rate;
-  }
-
   // A range of keys, seen by all blocks.
   double range(const AttentionForm& form, int64_t rows) const {
     const double matrix = products(form, rows);
     const double vector = softmax(form, rows);
-    const double pipeline = fill_and_drain();
+    const double pipeline = fill_and_drain(machine_);
     const double compute =
         form.blocks == 1
             ? std::max(matrix, vector) + 0.3 * std::min(matrix, vector) + 0.5 * pipeline
             : std::max({2 * matrix, 2 * vector, matrix + vector + pipeline});
-    return std::max(compute, transfers(form));
+    const int64_t bytes = form.keys * (form.head_dim + form.value_dim) * sim::size_of(form.type);
+    return std::max(compute, transfer(machine_, bytes));
   }
 
   // By the last of a tile's tokens.
@@ -210,20 +218,29 @@ void choose_decode(const sim::Machine& machine, const CacheLayout& cache, Attent
   AttentionForm tried = form;
   tried.decode = true;
   tried.pairs = cache.pairs;
-  tried.runs = cache.run > 1;
   const int64_t pair = (form.head_dim + form.value_dim) * sim::size_of(form.type);
-  const int64_t run = cache.pairs ? pair : pair / 2;
-  const int64_t wanted = cache.side_by_side ? ceil_div(machine.hbm.row_bytes, run)
-                                            : (getenv("X_P") ? atoi(getenv("X_P")) : 1);
+  const int64_t of_head = cache.pairs ? pair : pair / 2;  // bytes of a key that lie together
+  const int64_t keys = 2 * machine.matrix.cols;
+  // Side by side as many as make a whole row of the memory of each key; else as many as keep the
+  // memory busy for a step while the matrix engine fills and drains for the step before.
+  const double step = transfer(machine, keys * pair);
+  const double latency = machine.hbm.latency_ns * machine.clock_ghz + 2 * fill_and_drain(machine);
+  const int64_t wanted = cache.side_by_side ? ceil_div(machine.hbm.row_bytes, of_head)
+                                            : static_cast<int64_t>(std::ceil(latency / step));
   for (int64_t heads = std::min({cache.kv_heads, wanted, kMostHeads}); heads > 0; --heads) {
     if (cache.kv_heads % heads != 0) continue;
     tried.kv_heads = tried.blocks = static_cast<int>(heads);
     tried.side_by_side = cache.side_by_side && heads > 1;
-    tried.keys = getenv("X_DK")       ? atoi(getenv("X_DK"))
-                 : cache.side_by_side ? machine.matrix.cols
-                                      : 8 * machine.matrix.cols;
+    tried.run = 1;
+    const int64_t bytes = tried.side_by_side ? heads * of_head : of_head;
+    // One of several heads in a key's row gains nothing by runs, and has no need to be cut out.
+    if (cache.pairs || tried.side_by_side == cache.side_by_side) {
+      const int64_t enough = kRowsOfRun * machine.hbm.row_bytes;
+      while (tried.run < cache.run && tried.run * bytes < enough) tried.run *= 2;
+    }
+    tried.keys = tried.side_by_side ? machine.matrix.cols : keys;
     halve(machine, tried, tried.keys, int64_t{machine.matrix.cols});
-    if (!fits(machine, tried)) continue;
+    if (!tried.in_parts() || tried.keys % tried.run != 0 || !fits(machine, tried)) continue;
     form = tried;
     return;
   }

@@ -42,7 +42,7 @@ class KeyIndex {
  public:
   KeyIndex(sdk::Builder& builder, const Variant& variant, const Value& sequence)
       : b_(builder),
-        run_(variant.form.runs ? builder.integer("run") : Value(1)),
+        run_(variant.form.run),
         table_(builder.pointer("block_table")),
         block_size_(builder.integer("block_size")) {
     const Value row = builder.integer("table_row_stride");
@@ -63,8 +63,6 @@ class KeyIndex {
     b_.load(blocks_, table_, row_offset_ + first_block * column_, {{blocks, column_}});
   }
 
-  const Value& run() const { return run_; }
-
   // Blocks and slots of the keys, or of the first keys of runs.
   void look_up(const Value& first, const Value& count) {
     const Value first_block = first / block_size_;
@@ -84,7 +82,7 @@ class KeyIndex {
 
  private:
   sdk::Builder& b_;
-  Value run_;  // keys from one index to the next
+  int64_t run_;  // keys from one index to the next
   Pointer table_;
   Value block_size_;
   Value row_offset_ = 0;
@@ -129,19 +127,20 @@ sim::Program build(const sim::Machine& machine, const Variant& variant) {
     const auto fetch = [&](const Tile& tile, Pointer memory, const Tile& where, const Value& head,
                            const Cache& cache, const Value& width) {
       std::vector<Dim> run = {{width * heads, 1}};
-      if (form.runs) run.insert(run.begin(), {index.run(), cache.slot_stride});
+      if (form.run > 1) run.insert(run.begin(), {form.run, cache.slot_stride});
       b.gather(tile, memory, head * cache.head_stride, where, 1, run);
     };
-    return program.write_decode(
-        found, {index.run(),
-                [&](const Value& first, const Value& count) { index.load(first, count); }, locate,
-                [&](const Tile& keys, const Tile& values, const Value& head) {
-                  const Value& dim = program.head_dim();
-                  fetch(keys, program.k(), key_index, head, key_cache,
-                        form.pairs ? dim + program.value_dim() : dim);
-                  if (form.pairs) return;
-                  fetch(values, program.v(), value_index, head, value_cache, program.value_dim());
-                }});
+    const auto load = [&](const Tile& keys, const Tile& values, const Value& head) {
+      const Value& dim = program.head_dim();
+      fetch(keys, program.k(), key_index, head, key_cache,
+            form.pairs ? dim + program.value_dim() : dim);
+      if (form.pairs) return;
+      fetch(values, program.v(), value_index, head, value_cache, program.value_dim());
+    };
+    const auto load_table = [&](const Value& first, const Value& count) {
+      index.load(first, count);
+    };
+    return program.write_decode(found, {load_table, locate, load});
   }
   const Value key_offset = program.kv_head() * key_cache.head_stride;
   const Value value_offset = program.kv_head() * value_cache.head_stride;
@@ -236,7 +235,6 @@ npuStatus paged_attention(const Tensor& out, const Tensor& q, const Tensor& k_ca
     for (const Tensor* cache : {&k_cache, &v_cache}) {
       for (int d = 0; d < 3; ++d) args.integer(cache->strides[d]);
     }
-    if (call.form.runs) args.integer(call.run);
     args.pointer(block_table.data);
     args.integer(k_cache.sizes[1]);
     args.integer(block_table.strides[0]);
