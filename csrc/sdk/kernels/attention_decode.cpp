@@ -24,8 +24,8 @@ sim::Program AttentionProgram::write_decode(const Sequence& sequence, const Fetc
   steps_ = ranges_ * turns_;
   const auto if_any = [&](const Value& step, const Fetch::OfRange& body) {
     b_.if_(step < steps_, [&] {
-      const Range range = step_range(step);
-      body(range.first, range.count);
+      const Range keys = range(step % ranges_);
+      body(keys.first, keys.count);
     });
   };
   if_any(0, fetch.load_table);
@@ -63,10 +63,6 @@ void AttentionProgram::declare_arrival(Arrival& arrival, const char* suffix) {
   }
 }
 
-AttentionProgram::Range AttentionProgram::step_range(const Value& step) {
-  return range(step % ranges_);
-}
-
 void AttentionProgram::fetch_step(const Fetch& fetch, const Value& step, const Arrival& into) {
   const Value first = kv_head_ + step / ranges_ * form_.kv_heads;
   for (size_t i = 0; i < into.keys.size(); ++i) {
@@ -85,12 +81,12 @@ void AttentionProgram::take_step(const Sequence& sequence, const Fetch& fetch, c
   const Range keys = range(number);
   for (const Block& block : blocks_) make_scores(block, keys, own_keys(block, now, keys));
   b_.if_(step + 2 < steps_, [&] {
-    const Range range = step_range(step + 2);
-    fetch.locate(range.first, range.count);
+    const Range later = range((step + 2) % ranges_);
+    fetch.locate(later.first, later.count);
   });
   b_.if_(step + 3 < steps_, [&] {
-    const Range range = step_range(step + 3);
-    fetch.load_table(range.first, range.count);
+    const Range later = range((step + 3) % ranges_);
+    fetch.load_table(later.first, later.count);
   });
   b_.if_((number == Value(0)) & (Value(0) < turn), [&] {
     finish_turn(sequence, turn - 1);
@@ -130,33 +126,44 @@ void AttentionProgram::take_turns_without_keys(const Sequence& sequence) {
   });
 }
 
+// A KV head's keys, by themselves.
 Tile AttentionProgram::own_keys(const Block& block, const Arrival& arrival, const Range& range) {
+  if (!form_.in_parts()) return arrival.keys[static_cast<size_t>(block.number)];
   const Value width = form_.pairs ? head_dim_ + value_dim_ : head_dim_;
-  return own_part(block, arrival.keys, k_tile_, range, {width, 0, head_dim_});
+  part_runs(block, arrival.keys, width, range);
+  cut_out(block, arrival.keys, k_tile_, range, {width, 0, head_dim_});
+  return k_tile_;
 }
 
 Tile AttentionProgram::own_values(const Block& block, const Arrival& arrival, const Range& range) {
-  if (!form_.pairs) {
-    return own_part(block, arrival.values, v_tile_, range, {value_dim_, 0, value_dim_});
+  if (!form_.in_parts()) return arrival.values[static_cast<size_t>(block.number)];
+  if (form_.pairs) {
+    cut_out(block, arrival.keys, v_tile_, range, {head_dim_ + value_dim_, head_dim_, value_dim_});
+  } else {
+    part_runs(block, arrival.values, value_dim_, range);
+    cut_out(block, arrival.values, v_tile_, range, {value_dim_, 0, value_dim_});
   }
-  const Value width = head_dim_ + value_dim_;
-  return own_part(block, arrival.keys, v_tile_, range, {width, head_dim_, value_dim_});
+  return v_tile_;
 }
 
-// A KV head's part of what was fetched. Runs of keys become keys where the first part is taken.
-Tile AttentionProgram::own_part(const Block& block, const std::vector<Tile>& arrived,
-                                const Tile& part, const Range& range, const Columns& columns) {
-  const auto number = static_cast<size_t>(block.number);
-  if (!form_.in_parts()) return arrived[number];
-  const Tile& all = arrived[form_.side_by_side ? 0 : number];
-  const bool first = part.id == k_tile_.id || !form_.pairs;
-  if (form_.run > 1 && first && (block.number == 0 || !form_.side_by_side)) {
-    const Value keys = b_.ceil_div(range.count, form_.run) * form_.run;
-    b_.reshape(all, keys, columns.of_head * (form_.side_by_side ? form_.kv_heads : 1));
+// Makes rows of a key each from the rows of a run each that were fetched, once for each tile.
+void AttentionProgram::part_runs(const Block& block, const std::vector<Tile>& arrived,
+                                 const Value& width, const Range& range) {
+  if (form_.run == 1 || (form_.side_by_side && block.number > 0)) return;
+  const Value keys = b_.ceil_div(range.count, form_.run) * form_.run;
+  b_.reshape(arrived[static_cast<size_t>(block.number)], keys,
+             form_.side_by_side ? width * form_.kv_heads : width);
+}
+
+void AttentionProgram::cut_out(const Block& block, const std::vector<Tile>& arrived,
+                               const Tile& part, const Range& range, const Columns& columns) {
+  if (form_.side_by_side) {
+    b_.slice(part, arrived[0], 0, columns.of_head * block.number + columns.first, range.count,
+             columns.count);
+  } else {
+    b_.slice(part, arrived[static_cast<size_t>(block.number)], 0, columns.first, range.count,
+             columns.count);
   }
-  const Value before = form_.side_by_side ? columns.of_head * block.number : Value(0);
-  b_.slice(part, all, 0, before + columns.first, range.count, columns.count);
-  return part;
 }
 
 }  // namespace npu::kernels

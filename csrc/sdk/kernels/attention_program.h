@@ -228,7 +228,6 @@ class AttentionProgram {
     sdk::Value count = 0;
   };
   void declare_arrival(Arrival& arrival, const char* suffix);
-  Range step_range(const sdk::Value& step);
   void fetch_step(const Fetch& fetch, const sdk::Value& step, const Arrival& into);
   void take_step(const Sequence& sequence, const Fetch& fetch, const sdk::Value& step,
                  const Arrival& now, const Arrival& next);
@@ -236,9 +235,11 @@ class AttentionProgram {
   void finish_turn(const Sequence& sequence, const sdk::Value& turn);
   void take_turns_without_keys(const Sequence& sequence);
   sdk::Tile own_keys(const Block& block, const Arrival& arrival, const Range& range);
-  sdk::Tile own_part(const Block& block, const std::vector<sdk::Tile>& arrived,
-                     const sdk::Tile& part, const Range& range, const Columns& columns);
   sdk::Tile own_values(const Block& block, const Arrival& arrival, const Range& range);
+  void part_runs(const Block& block, const std::vector<sdk::Tile>& arrived, const sdk::Value& width,
+                 const Range& range);
+  void cut_out(const Block& block, const std::vector<sdk::Tile>& arrived, const sdk::Tile& part,
+               const Range& range, const Columns& columns);
 
   AttentionForm form_;
   sdk::Builder b_;
