@@ -10,6 +10,8 @@ namespace npu::kernels {
 namespace {
 
 constexpr int64_t kFewestRows = 16;
+// Of a tile that many rows see, unless the array has fewer columns.
+constexpr int64_t kFewestKeys = 128;
 // Rows beyond this many times the array's are no faster, and leave less to share.
 constexpr int64_t kMostArrays = 8;
 // Rows of the memory that keys fetched together should fill: more gain little, but are read in
@@ -203,7 +205,7 @@ void choose_blocks(const sim::Machine& machine, const AttentionWork& work, Atten
     for (tried.blocks = 1; tried.blocks <= 2; ++tried.blocks) {
       if (tried.rows * tried.blocks >= 2 * needed) continue;
       tried.keys = keys_of_many_rows(machine);
-      halve(machine, tried, tried.keys, int64_t{machine.matrix.cols});
+      halve(machine, tried, tried.keys, std::min<int64_t>(machine.matrix.cols, kFewestKeys));
       if (!fits(machine, tried)) continue;
       const double cost = costs.of(tried);
       if (least > 0 && cost > least) continue;
