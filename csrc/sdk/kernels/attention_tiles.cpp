@@ -222,7 +222,7 @@ void choose_decode(const sim::Machine& machine, const CacheLayout& cache, Attent
   tried.pairs = cache.pairs;
   const int64_t pair = (form.head_dim + form.value_dim) * sim::size_of(form.type);
   const int64_t of_head = cache.pairs ? pair : pair / 2;  // bytes of a key that lie together
-  const int64_t keys = 2 * machine.matrix.cols;
+  const int64_t keys = 4 * machine.matrix.cols;
   // Side by side as many as make a whole row of the memory of each key; else as many as keep the
   // memory busy for a step while the matrix engine fills and drains for the step before.
   const double step = transfer(machine, keys * pair);
