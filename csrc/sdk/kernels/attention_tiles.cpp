@@ -75,11 +75,16 @@ class BlockCosts {
     const double own = fill_and_drain(machine_) + static_cast<double>(rows * form.value_dim) *
                                                       form.blocks * kResultPasses /
                                                       machine_.vector.lanes;
-    const double each = range(form, rows);
+    const double one = range(form, rows, 1);
+    const double all = form.blocks == 1 ? one : range(form, rows, 2);
     const auto program = [&](int64_t number) {
-      const int64_t tile = tiles - 1 - number / chunks;
-      return own + each * static_cast<double>(
-                              ceil_div(keys_seen(form, tile, tokens * form.blocks), form.keys));
+      const int64_t first = (tiles - 1 - number / chunks) * form.blocks * tokens;
+      const int64_t by_all = ranges_seen(form, first + tokens);
+      if (form.blocks == 1 || first + tokens >= work_.query_len) {
+        return own + one * static_cast<double>(by_all);
+      }
+      const int64_t by_last = ranges_seen(form, first + 2 * tokens);
+      return own + all * static_cast<double>(by_all) + one * static_cast<double>(by_last - by_all);
     };
     return makespan(tiles * chunks, program);
   }
@@ -87,7 +92,7 @@ class BlockCosts {
  private:
   static constexpr double kScorePasses = 3;  // besides the exponential
   static constexpr double kResultPasses = 2.5;
-  static constexpr double kInstructions = 12;  // of the vector engine, for a block and range
+  static constexpr double kInstructions = 16;  // of the vector engine, for a block and range
   static constexpr double kPipelineGap = 2;
 
   double products(const AttentionForm& form, int64_t rows) const {
@@ -109,25 +114,24 @@ class BlockCosts {
            kInstructions * (static_cast<double>(v.latency_cycles) + kPipelineGap);
   }
 
-  // A range of keys, seen by all blocks.
-  double range(const AttentionForm& form, int64_t rows) const {
+  // A range of keys that so many blocks see.
+  double range(const AttentionForm& form, int64_t rows, int blocks) const {
     const double matrix = products(form, rows);
     const double vector = softmax(form, rows);
     const double pipeline = fill_and_drain(machine_);
     const double compute =
-        form.blocks == 1
-            ? std::max(matrix, vector) + 0.3 * std::min(matrix, vector) + 0.5 * pipeline
-            : std::max({2 * matrix, 2 * vector, matrix + vector + pipeline});
+        blocks == 1 ? std::max(matrix, vector) + 0.3 * std::min(matrix, vector) + 0.5 * pipeline
+                    : std::max({2 * matrix, 2 * vector, matrix + vector + pipeline});
     const int64_t bytes = form.keys * (form.head_dim + form.value_dim) * sim::size_of(form.type);
     return std::max(compute, transfer(machine_, bytes));
   }
 
-  // By the last of a tile's tokens.
-  int64_t keys_seen(const AttentionForm& form, int64_t tile, int64_t tokens) const {
-    if (!form.causal) return work_.key_len;
-    const int64_t end = std::min((tile + 1) * tokens, work_.query_len);
-    const int64_t seen = work_.key_len - work_.query_len + end;
-    return form.window ? std::min(seen, work_.window + tokens) : seen;
+  // By tokens that end before this one.
+  int64_t ranges_seen(const AttentionForm& form, int64_t end) const {
+    int64_t keys = work_.key_len;
+    if (form.causal) keys += std::min(end, work_.query_len) - work_.query_len;
+    if (form.window) keys = std::min(keys, work_.window + form.rows);
+    return ceil_div(keys, form.keys);
   }
 
   // Programs fall to the cores in rounds, every other round backwards: the busiest core is the
@@ -194,20 +198,23 @@ void choose_blocks(const sim::Machine& machine, const AttentionWork& work, Atten
         form.rows < machine.matrix.rows ? keys_of_few_rows(machine) : keys_of_many_rows(machine);
     return;
   }
+  // What costs do not tell of tiles that are shorter for want of room: of equals the others win.
+  constexpr double kCutShort = 1.01;
+  const int64_t keys = keys_of_many_rows(machine);
   const BlockCosts costs(machine, work);
   AttentionForm best = form;
   best.blocks = 2;
   best.rows = machine.matrix.rows;
-  best.keys = keys_of_many_rows(machine);
+  best.keys = keys;
   double least = 0;
   AttentionForm tried = form;
   for (tried.rows = kFewestRows; tried.rows <= kMostArrays * machine.matrix.rows; tried.rows *= 2) {
     for (tried.blocks = 1; tried.blocks <= 2; ++tried.blocks) {
       if (tried.rows * tried.blocks >= 2 * needed) continue;
-      tried.keys = keys_of_many_rows(machine);
+      tried.keys = keys;
       halve(machine, tried, tried.keys, std::min<int64_t>(machine.matrix.cols, kFewestKeys));
       if (!fits(machine, tried)) continue;
-      const double cost = costs.of(tried);
+      const double cost = costs.of(tried) * (tried.keys < keys ? kCutShort : 1);
       if (least > 0 && cost > least) continue;
       least = cost;
       best = tried;

@@ -178,8 +178,8 @@ TEST(Figures, LongContextDecode) {
   EXPECT_GE(decode_figure(n1, {32768, 100, 200, 64}), 0.70);
 }
 
-// What a machine gains must not be lost to another choice of tiles. A larger array also takes longer
-// to fill and drain, which work that is soon done cannot hide.
+// What a machine gains must not be lost to another choice of tiles. A larger array also takes
+// longer to fill and drain, which work that is soon done cannot hide.
 TEST(Figures, AttentionOnBetterMachines) {
   struct Shape {
     int64_t heads, kv_heads, tokens, dim;
