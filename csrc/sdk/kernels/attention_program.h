@@ -5,9 +5,8 @@
 // together in the rows of a block, tokens outermost, so that keys and values are read once for all
 // of them. Two blocks of a program take turns: the matrix engine multiplies for one while the
 // vector engine works on the other's scores. A decode program has a block for each of the KV heads
-// that it takes at a time, and takes several KV heads of a sequence one after the other. The front
-// ends (dense, varlen, paged) say where a
-// sequence's queries and keys lie.
+// that it takes at a time, and takes more of a sequence's one after the other. The front ends
+// (dense, varlen, paged) say where a sequence's queries and keys lie.
 #pragma once
 
 #include <array>
