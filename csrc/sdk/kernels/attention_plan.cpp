@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "csrc/sdk/kernels/attention_program.h"
+#include "csrc/sdk/kernels/attention_tiles.h"
 #include "csrc/sdk/kernels/builder_names.h"
 #include "csrc/sdk/kernels/iteration.h"
 #include "csrc/sdk/kernels/tile_walk.h"
@@ -17,123 +18,80 @@ namespace npu::kernels {
 namespace {
 
 constexpr int64_t kDimGranule = 32;
-constexpr int64_t kFewestRows = 16;
-
 int64_t round_up(int64_t n, int64_t granule) { return ceil_div(n, granule) * granule; }
 
-// Rows of a program with which the matrix engine keeps up with the memory that feeds it keys and
-// values, with a third to spare.
-int64_t wanted_rows(const sim::Machine& machine, DType type) {
-  const double cells = static_cast<double>(machine.matrix.rows) * machine.matrix.cols;
-  const double macs = cells * machine.matrix_rate(type) * machine.core.count;
-  const double balance = macs * sim::size_of(type) / machine.hbm_bytes_per_cycle();
-  const auto rows = static_cast<int64_t>(balance * 4 / 3);
-  const int64_t step = machine.matrix.rows;
-  return std::clamp(round_up(rows, step), step, 4 * step);
+AttentionWork work_of(const AttentionCall& call) {
+  const bool packed = call.q.token_dim == 0;
+  const int64_t tokens = call.q.tensor->sizes[0];
+  return {.sequences =
+              packed ? std::min(ceil_div(tokens, call.query_len), call.sequences) : call.sequences,
+          .kv_heads = call.k.heads(),
+          .group = call.group,
+          .query_len = call.query_len,
+          .key_len = std::max(call.key_len, call.query_len),
+          .window = call.options.window};
 }
 
-// Keys of a tile. Few rows leave the memory to be waited for: longer tiles hide its latency.
-int64_t wanted_keys(const sim::Machine& machine, int64_t rows) {
-  const int64_t cols = machine.matrix.cols;
-  return rows < machine.matrix.rows ? 8 * cols : 2 * cols;
-}
+int64_t power_of_two_in(int64_t n) { return n & -n; }
 
-// Bytes of declare_tiles().
-int64_t scratchpad_bytes(const AttentionForm& f) {
-  constexpr int64_t kAlignment = 64 * 80;
-  constexpr int64_t kColumns = 10 * 8;    // statistics of a row
-  constexpr int64_t kKeyNumbers = 4;      // of a key
-  constexpr int64_t kPagedKeys = 11 * 8;  // of a key
-  const int64_t type = sim::size_of(f.type);
-  const int64_t compute = sim::size_of(f.compute());
-  int64_t bytes = f.rows * (f.head_dim * type + f.value_dim * (compute + sim::size_of(f.out)));
-  bytes += f.rows * f.keys * (compute + type) * f.buffers;
-  if (f.mask != AttentionForm::Mask::none) {
-    bytes += f.rows * f.keys * sim::size_of(f.mask_type) * f.buffers;
+CacheLayout layout_of(const AttentionCall& call) {
+  const Tensor& k = *call.k.tensor;
+  const Tensor& v = *call.v.tensor;
+  const int64_t dim = call.k.dim();
+  CacheLayout cache{.kv_heads = call.k.heads()};
+  const bool alike = std::equal(k.strides.begin(), k.strides.begin() + 3, v.strides.begin());
+  cache.pairs = alike && v.data == static_cast<char*>(k.data) + dim * sim::size_of(call.form.type);
+  cache.side_by_side = cache.kv_heads > 1 &&
+                       call.k.head_stride() == dim + (cache.pairs ? call.v.dim() : 0) &&
+                       (cache.pairs || call.v.head_stride() == call.v.dim());
+  // A run's first keys may lie before those that are to be seen, which causal programs hide.
+  if (call.options.causal || call.options.window == 0) {
+    cache.run = std::min(power_of_two_in(k.sizes[1]), kSplitGranule);
   }
-  bytes += f.rows * kColumns;
-  bytes *= f.blocks;
-  if (f.causal) bytes += f.rows * f.keys;
-  const int64_t parts = f.kv_heads == 1 ? 1 : f.kv_heads + 1;
-  bytes += f.keys * (f.head_dim + f.value_dim) * type * f.buffers * parts;
-  bytes += f.keys * (f.paged ? kKeyNumbers + kPagedKeys : kKeyNumbers);
-  return bytes + kAlignment;
+  return cache;
 }
 
-// A block of at most as many rows as are needed, or two where each still fills the array.
-void choose_rows(const sim::Machine& machine, int64_t needed, AttentionForm& form) {
-  const int64_t wanted = std::min(needed, wanted_rows(machine, form.type));
-  form.blocks = needed > machine.matrix.rows ? 2 : 1;
-  form.rows = kFewestRows;
-  while (form.rows * form.blocks < wanted) form.rows *= 2;
-  form.keys = wanted_keys(machine, form.rows);
-}
-
-// KV heads that a program of few rows takes together where they are neighbours in memory: as many
-// as make a whole row of the memory of each key, if the scratchpad has room for them.
-void choose_kv_heads(const sim::Machine& machine, int64_t kv_heads, AttentionForm& form) {
-  const int64_t bytes = std::min(form.head_dim, form.value_dim) * sim::size_of(form.type);
-  for (int64_t heads = std::min(kv_heads, ceil_div(machine.hbm.row_bytes, bytes)); heads > 1;
-       --heads) {
-    if (kv_heads % heads != 0) continue;
-    AttentionForm form_of_heads = form;
-    form_of_heads.kv_heads = form_of_heads.blocks = static_cast<int>(heads);
-    form_of_heads.keys = machine.matrix.cols;
-    if (scratchpad_bytes(form_of_heads) > machine.scratchpad_bytes()) continue;
-    form = form_of_heads;
-    return;
-  }
-}
-
-// How many programs share a sequence's keys: as many as let the cores finish together, as far as
-// what each costs by itself does not outweigh it. Depends on the machine and on shapes alone.
-int64_t choose_splits(const sim::Machine& machine, const AttentionCall& call) {
+// How many programs share a sequence's KV heads and keys: as many as let the cores finish together,
+// as far as what each costs by itself does not outweigh it. Depends on the machine and on shapes
+// alone.
+void share(const sim::Machine& machine, AttentionCall& call) {
   const AttentionForm& form = call.form;
   const int64_t cores = machine.core.count;
-  const int64_t programs = call.grid();
-  // Beyond the memory's work for all of a sequence's keys, a program has its result written and
-  // read, and waits for the memory a few times before its transfers keep it busy.
+  // Beyond the memory's work for its keys, a program waits for the memory a few times before its
+  // transfers keep it busy. Where keys are split its result is written, and read by a program that
+  // waits as well.
   constexpr double kWaits = 4;
+  const double waited_bytes =
+      kWaits * machine.hbm.latency_ns * machine.hbm.bandwidth_gbps / static_cast<double>(cores);
   const int64_t rows = call.query_len * call.group;
   const int64_t result_bytes = 2 * rows * call.out.dim() * sim::size_of(form.compute());
   const int64_t key_bytes = (call.k.dim() + call.v.dim()) * sim::size_of(form.type);
-  const double waited_bytes =
-      kWaits * machine.hbm.latency_ns * machine.hbm.bandwidth_gbps / static_cast<double>(cores);
-  const double own =
-      (static_cast<double>(result_bytes * form.kv_heads) + waited_bytes) /
-      static_cast<double>(std::max(key_bytes * form.kv_heads * call.key_len, int64_t{1}));
   // Sequences differ in length: the more programs a core has, the better it evens out.
   constexpr double kUneven = 0.15;
   constexpr int64_t kMostRounds = 4;
-  int64_t best = 1;
+  const int64_t programs = call.grid();
+  const int64_t all_turns = call.turns;
   double least = 0;
-  for (int64_t splits = 1; splits <= std::min(cores, ceil_div(call.key_len, kSplitGranule));
-       ++splits) {
-    const auto rounds = static_cast<double>(ceil_div(programs * splits, cores));
-    if (splits > 1 && rounds > kMostRounds) break;
-    const double each = 1 / static_cast<double>(splits) + (splits > 1 ? own : 0);
-    const double cost = rounds * each * (1 + kUneven / std::sqrt(rounds));
-    if (splits == 1 || cost < least) {
+  for (int64_t turns = all_turns; turns > 0; --turns) {
+    if (all_turns % turns != 0) continue;
+    const int64_t heads = form.kv_heads * turns;
+    const auto bytes = static_cast<double>(key_bytes * heads * call.key_len);
+    for (int64_t splits = 1; splits <= std::min(cores, ceil_div(call.key_len, kSplitGranule));
+         ++splits) {
+      const auto rounds =
+          static_cast<double>(ceil_div(programs * (all_turns / turns) * splits, cores));
+      if (splits > 1 && rounds > kMostRounds) break;
+      double own = waited_bytes;
+      if (splits > 1) own += waited_bytes + static_cast<double>(result_bytes * heads);
+      const double each = bytes / static_cast<double>(splits) + own;
+      const double cost = rounds * each * (1 + kUneven / std::sqrt(rounds));
+      if (least > 0 && cost >= least) continue;
       least = cost;
-      best = splits;
+      call.turns = turns;
+      call.splits = splits;
     }
   }
-  return best;
-}
-
-// Shrinks the capacities until they fit.
-bool fit(const sim::Machine& machine, AttentionForm& form) {
-  const auto fits = [&] { return scratchpad_bytes(form) <= machine.scratchpad_bytes(); };
-  const auto halve = [&](int64_t& size, int64_t least) {
-    while (!fits() && size > least) size = std::max(size / 2, least);
-  };
-  halve(form.keys, machine.matrix.cols);
-  halve(form.rows, machine.matrix.rows);
-  if (!fits()) form.buffers = 1;
-  if (!fits()) form.blocks = 1;
-  halve(form.keys, 1);
-  halve(form.rows, 1);
-  return fits();
+  call.head_chunks *= all_turns / call.turns;
 }
 
 npuStatus check_view(std::string_view kernel, std::string_view operand, const HeadsView& view) {
@@ -159,9 +117,9 @@ std::array<int64_t, 5> AttentionForm::key() const {
   const int64_t types = code(type, 0) | code(out, 8) | code(sink_type, 16) | code(mask_type, 24);
   const int64_t form = static_cast<int64_t>(mask) | bit(causal, 8) | bit(window, 9) |
                        bit(soft_cap, 10) | bit(sinks, 11) | bit(logsumexp, 12) | bit(natural, 13) |
-                       bit(split, 14);
-  return {types | form << 32, head_dim, value_dim, rows,
-          keys << 24 | kv_heads << 16 | blocks << 8 | buffers};
+                       bit(split, 14) | bit(decode, 15) | bit(pairs, 16) | bit(side_by_side, 17);
+  return {types | form << 32, head_dim | value_dim << 32, rows | keys << 32,
+          static_cast<int64_t>(kv_heads) << 32 | blocks, run << 32 | buffers};
 }
 
 AttentionCall packed_call(std::string_view kernel, const Tensor& out, const Tensor& q,
@@ -244,12 +202,9 @@ npuStatus plan_attention(const sim::Machine& machine, AttentionCall& call) {
   form.value_dim = round_up(call.v.dim(), kDimGranule);
 
   call.group = call.q.heads() / call.k.heads();
-  choose_rows(machine, call.group * call.query_len, form);
-  const auto neighbours = [](const HeadsView& view) { return view.head_stride() == view.dim(); };
-  if (form.paged && call.group * call.query_len <= form.rows && neighbours(call.k) &&
-      neighbours(call.v)) {
-    choose_kv_heads(machine, call.k.heads(), form);
-  }
+  choose_blocks(machine, work_of(call), form);
+  const CacheLayout cache = form.paged ? layout_of(call) : CacheLayout();
+  if (form.paged && call.group * call.query_len <= form.rows) choose_decode(machine, cache, form);
   if (!fit(machine, form)) {
     return sdk::failf(NPU_ERROR_UNIMPLEMENTED,
                       "{}: head dimensions {} and {} of type {} exceed a scratchpad of {} bytes",
@@ -257,12 +212,14 @@ npuStatus plan_attention(const sim::Machine& machine, AttentionCall& call) {
                       machine.scratchpad_bytes());
   }
   call.heads_each = even_part(call.group, std::min(call.group, form.rows));
-  call.head_chunks = call.k.heads() / form.kv_heads * ceil_div(call.group, call.heads_each);
+  call.turns = form.decode ? cache.kv_heads / form.kv_heads : 1;
+  call.head_chunks =
+      call.k.heads() / (form.kv_heads * call.turns) * ceil_div(call.group, call.heads_each);
   call.tokens_each = even_part(call.query_len, form.rows / call.heads_each);
-  const int64_t tokens = call.tokens_each * (form.kv_heads == 1 ? form.blocks : 1);
+  const int64_t tokens = call.tokens_each * (form.decode ? 1 : form.blocks);
   call.query_tiles = ceil_div(call.query_len, tokens);
-  const bool few_rows = form.kv_heads > 1 || (form.blocks == 1 && call.query_tiles == 1);
-  if (form.paged && few_rows) call.splits = choose_splits(machine, call);
+  const bool few_rows = form.decode || (form.blocks == 1 && call.query_tiles == 1);
+  if (form.paged && few_rows) share(machine, call);
   form.split = call.splits > 1;
   return NPU_SUCCESS;
 }
@@ -273,7 +230,7 @@ AttentionForm representative_attention(const sim::Machine& machine, bool paged) 
   form.causal = true;
   form.paged = paged;
   form.head_dim = form.value_dim = 128;
-  choose_rows(machine, kUnlimited, form);
+  choose_blocks(machine, {.kv_heads = 8, .group = 4, .query_len = 4096, .key_len = 4096}, form);
   fit(machine, form);
   return form;
 }
@@ -306,6 +263,7 @@ void pass_attention(Arguments& args, const AttentionCall& call, const Tensor& ma
   }
   args.integer(call.tokens_each);
   args.integer(form.keys);
+  if (form.decode) args.integer(call.turns);
   if (form.window) args.integer(options.window);
 
   const double unit = form.natural ? 1 : std::numbers::log2e;

@@ -39,7 +39,7 @@ AttentionProgram::AttentionProgram(std::string name, const sim::Machine& machine
   tile_ = rest / sequences_;
   // Of causal tiles the last see most keys.
   if (form_.causal) tile_ = query_tiles_ - 1 - tile_;
-  kv_head_ = chunk / chunks_ * form_.kv_heads;
+  kv_head_ = chunk / chunks_ * (turns_ * form_.kv_heads);
   const Value first = chunk % chunks_ * heads_each_;  // within the group
   head_ = kv_head_ * group_ + first;
   heads_ = b_.min(heads_each_, group_ - first);
@@ -80,6 +80,7 @@ void AttentionProgram::declare_arguments() {
   }
   tokens_each_ = b_.integer("tokens_each");
   keys_each_ = b_.integer("keys_each");
+  if (form_.decode) turns_ = b_.integer("turns");
   if (form_.window) window_ = b_.integer("window");
   factor_ = b_.real("factor");
   minus_factor_ = b_.real("minus_factor");
@@ -105,11 +106,9 @@ void AttentionProgram::declare_arguments() {
 
 void AttentionProgram::declare_tiles() {
   const int64_t keys = form_.keys;
-  k_tile_ = b_.tile("tk", form_.type, keys * form_.head_dim * form_.kv_heads, form_.buffers);
-  v_tile_ = b_.tile("tv", form_.type, keys * form_.value_dim * form_.kv_heads, form_.buffers);
-  if (form_.kv_heads > 1) {
-    k_part_ = b_.tile("tk_part", form_.type, keys * form_.head_dim, form_.buffers);
-    v_part_ = b_.tile("tv_part", form_.type, keys * form_.value_dim, form_.buffers);
+  if (!form_.decode || form_.in_parts()) {
+    k_tile_ = b_.tile("tk", form_.type, keys * form_.head_dim, form_.buffers);
+    v_tile_ = b_.tile("tv", form_.type, keys * form_.value_dim, form_.buffers);
   }
   if (form_.causal) {
     visible_ = b_.tile("visible", DType::b8, form_.rows * keys);
@@ -132,7 +131,8 @@ void AttentionProgram::declare_block(Block& block) {
     const std::string full = form_.blocks == 1 ? name : fmt::format("{}{}", name, block.number);
     return b_.tile(full, type, capacity, copies);
   };
-  block.q = tile("tq", form_.type, rows * form_.head_dim);
+  const int turns = form_.decode ? 2 : 1;
+  block.q = tile("tq", form_.type, rows * form_.head_dim, turns);
   block.scores = tile("scores", compute, scores, buffers);
   block.weights = tile("weights", form_.type, scores, buffers);
   block.sum = tile("sum", compute, results);
@@ -150,7 +150,7 @@ void AttentionProgram::declare_block(Block& block) {
     block.last_keys = tile("last_keys", DType::i32, rows);
     if (form_.window) block.first_keys = tile("first_keys", DType::i32, rows);
   }
-  if (form_.sinks) block.sinks = tile("sink", form_.sink_type, rows);
+  if (form_.sinks) block.sinks = tile("sink", form_.sink_type, rows, turns);
   if (form_.logsumexp) block.logsumexp = tile("lse", DType::f32, rows);
 }
 
@@ -169,11 +169,7 @@ sim::Program AttentionProgram::write(const Sequence& sequence, const Load& load_
     if (block.number > 0) b_.if_(block.active, [&] { load_queries(block, sequence); });
     b_.if_(block.active, [&] { start_rows(block); });
   }
-  if (form_.kv_heads == 1) {
-    walk_in_turns(load_keys, load_values);
-  } else {
-    walk_kv_heads(load_keys, load_values);
-  }
+  walk_in_turns(load_keys, load_values);
   for (const Block& block : blocks_) {
     b_.if_(block.active, [&] { finish_rows(block, sequence); });
   }
@@ -191,7 +187,7 @@ void AttentionProgram::walk_in_turns(const Load& load_keys, const Load& load_val
   const auto load_v = [&](const Range& keys) { load_values(v_tile_, keys.first, keys.count); };
   if_any(0, [&](const Range& first) {
     for (const Block& block : blocks_) {
-      b_.if_(sees(block, first), [&] { make_scores(block, first); });
+      b_.if_(sees(block, first), [&] { make_scores(block, first, k_tile_); });
     }
     load_v(first);
   });
@@ -206,10 +202,10 @@ void AttentionProgram::walk_in_turns(const Load& load_keys, const Load& load_val
         finish_scores(block, now);
         make_weights(block);
       });
-      b_.if_(goes_on & sees(block, next), [&] { make_scores(block, next); });
+      b_.if_(goes_on & sees(block, next), [&] { make_scores(block, next, k_tile_); });
       b_.if_(seen, [&] {
         update_rows(block);
-        add_values(block, now);
+        add_values(block, now, v_tile_);
       });
     }
     if_any(number + 1, load_v);
@@ -217,33 +213,12 @@ void AttentionProgram::walk_in_turns(const Load& load_keys, const Load& load_val
   });
 }
 
-// Few rows wait for the memory alone: either the keys or the values of all heads are on their way
-// while the others are used.
-void AttentionProgram::walk_kv_heads(const Load& load_keys, const Load& load_values) {
-  b_.loop(ranges_, [&](const Value& number) {
-    const Range now = range(number);
-    load_values(v_tile_, now.first, now.count);
-    for (const Block& block : blocks_) make_scores(block, now);
-    b_.if_(number + 1 < ranges_, [&] {
-      const Range next = range(number + 1);
-      load_keys(k_tile_, next.first, next.count);
-    });
-    for (const Block& block : blocks_) {
-      finish_scores(block, now);
-      make_weights(block);
-      update_rows(block);
-      add_values(block, now);
-    }
-  });
-}
-
 void AttentionProgram::locate_blocks(const Sequence& sequence) {
-  const bool tokens_apart = form_.kv_heads == 1;
+  const bool tokens_apart = !form_.decode;
   const Value first = tile_ * tokens_each_ * (tokens_apart ? form_.blocks : 1);
   b_.if_(sequence.query_len <= first, [&] { b_.exit(); });
   for (Block& block : blocks_) {
     if (!tokens_apart && block.number > 0) {
-      const int number = block.number;
       const Block& other = blocks_[0];
       block.token = other.token;
       block.tokens = other.tokens;
@@ -251,10 +226,8 @@ void AttentionProgram::locate_blocks(const Sequence& sequence) {
       block.last_key = other.last_key;
       block.begin = other.begin;
       block.end = other.end;
-      block.head = head_ + group_ * number;
       continue;
     }
-    block.head = head_;
     block.token = first + tokens_each_ * block.number;
     block.tokens = b_.min(tokens_each_, sequence.query_len - block.token);
     block.rows = block.tokens * heads_;
@@ -269,6 +242,8 @@ void AttentionProgram::locate_blocks(const Sequence& sequence) {
     end_ = block.number == 0 ? block.end : b_.select(block.active, block.end, end_);
   }
   begin_ = blocks_[0].begin;
+  // Keys before the window are hidden, as those are that only later rows do not see.
+  if (form_.window) begin_ = begin_ / form_.run * form_.run;
   if (form_.split) take_split();
   ranges_ = b_.ceil_div(b_.max(end_ - begin_, 0), keys_each_);
 }
@@ -293,11 +268,16 @@ Value AttentionProgram::sees(const Block& block, const Range& range) {
   return form_.window ? before_end & (block.begin < range.first + range.count) : before_end;
 }
 
+// Made where it is used: blocks of KV heads may be too many for a register each.
+Value AttentionProgram::head(const Block& block) {
+  return form_.decode ? head_ + (turn_ * form_.kv_heads + block.number) * group_ : head_;
+}
+
 void AttentionProgram::load_queries(const Block& block, const Sequence& sequence) {
-  b_.load(block.q, q_, sequence.q_offset + block.head * q_head_ + block.token * q_token_,
+  b_.load(block.q, q_, sequence.q_offset + head(block) * q_head_ + block.token * q_token_,
           Region({{block.tokens, q_token_}, {heads_, q_head_}}, {{head_dim_, 1}}));
   if (!form_.sinks) return;
-  b_.load(block.sinks, sinks_, block.head * sink_stride_,
+  b_.load(block.sinks, sinks_, head(block) * sink_stride_,
           Region({{block.tokens, 0}, {heads_, sink_stride_}}, {{1, 1}}));
 }
 
@@ -325,24 +305,16 @@ void AttentionProgram::start_rows(const Block& block) {
   b_.fill(block.sum, 0.0, block.rows, value_dim_);
 }
 
-Tile AttentionProgram::own_part(const Block& block, const Tile& all, const Tile& part,
-                                const Value& dim, const Range& range) {
-  if (form_.kv_heads == 1) return all;
-  b_.slice(part, all, 0, dim * block.number, range.count, dim);
-  return part;
-}
-
-void AttentionProgram::make_scores(const Block& block, const Range& range) {
+void AttentionProgram::make_scores(const Block& block, const Range& range, const Tile& keys) {
   if (form_.mask != AttentionForm::Mask::none) {
     const auto& stride = mask_stride_;
     b_.load(block.mask, mask_,
-            sequence_ * stride[0] + block.head * stride[1] + block.token * stride[2] +
+            sequence_ * stride[0] + head(block) * stride[1] + block.token * stride[2] +
                 range.first * stride[3],
             Region({{b_.min(block.tokens, mask_rows_), stride[2]},
                     {b_.min(heads_, mask_rows_), stride[1]}},
                    {{b_.min(range.count, mask_cols_), stride[3]}}));
   }
-  const Tile keys = own_part(block, k_tile_, k_part_, head_dim_, range);
   if (form_.causal) {
     b_.mma(block.scores, block.q, keys, {.zero = true, .transpose_b = true},
            useful(block, range).scores);
@@ -404,8 +376,7 @@ void AttentionProgram::update_rows(const Block& block) {
   b_.vector(TernaryFn::fma, block.total, block.total, block.decay, block.part);
 }
 
-void AttentionProgram::add_values(const Block& block, const Range& range) {
-  const Tile values = own_part(block, v_tile_, v_part_, value_dim_, range);
+void AttentionProgram::add_values(const Block& block, const Range& range, const Tile& values) {
   if (form_.causal) {
     b_.mma(block.sum, block.weights, values, {}, useful(block, range).values);
   } else {
@@ -416,7 +387,7 @@ void AttentionProgram::add_values(const Block& block, const Range& range) {
 // Sums [splits, rows, value_dim], then offsets and totals [splits, rows]; a row is a token and a
 // head. Sums of later splits without keys are left out.
 void AttentionProgram::store_partials(const Block& block, const Sequence& sequence) {
-  const Value row = (sequence.first_token + block.token) * all_heads_ + block.head;
+  const Value row = (sequence.first_token + block.token) * all_heads_ + head(block);
   const Value at = split_ * all_rows_ + row;
   const Value statistics = splits_ * all_rows_;
   const auto store = [&](const Value& offset, const Tile& tile, const Value& dim) {
@@ -439,7 +410,7 @@ void AttentionProgram::finish_rows(const Block& block, const Sequence& sequence)
   b_.vector(TernaryFn::where, block.part, block.total, block.total, 1.0);
   b_.vector(UnaryFn::recip, block.part, block.part);
   b_.vector(BinaryFn::mul, block.result, block.sum, block.part);
-  b_.store(out_, sequence.out_offset + block.head * out_head_ + block.token * out_token_,
+  b_.store(out_, sequence.out_offset + head(block) * out_head_ + block.token * out_token_,
            Region({{block.tokens, out_token_}, {heads_, out_head_}}, {{value_dim_, 1}}),
            block.result);
   if (!form_.logsumexp) return;
@@ -447,7 +418,7 @@ void AttentionProgram::finish_rows(const Block& block, const Sequence& sequence)
   b_.vector(TernaryFn::fma, block.logsumexp, block.offset,
             form_.natural ? -1.0 : -std::numbers::ln2, block.part);
   const auto& stride = logsumexp_stride_;
-  b_.store(logsumexp_, sequence_ * stride[0] + block.head * stride[1] + block.token * stride[2],
+  b_.store(logsumexp_, sequence_ * stride[0] + head(block) * stride[1] + block.token * stride[2],
            Region({{block.tokens, stride[2]}, {heads_, stride[1]}}, {{1, 1}}), block.logsumexp);
 }
 

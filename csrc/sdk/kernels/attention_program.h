@@ -4,8 +4,9 @@
 // A program id owns (query tile, sequence, heads): the query heads that read one KV head stand
 // together in the rows of a block, tokens outermost, so that keys and values are read once for all
 // of them. Two blocks of a program take turns: the matrix engine multiplies for one while the
-// vector engine works on the other's scores. The front ends (dense, varlen, paged) say where a
-// sequence's queries and keys lie.
+// vector engine works on the other's scores. A decode program has a block for each of the KV heads
+// that it takes at a time, and takes more of a sequence's one after the other. The front ends
+// (dense, varlen, paged) say where a sequence's queries and keys lie.
 #pragma once
 
 #include <array>
@@ -45,16 +46,24 @@ struct AttentionForm {
   // combine_attention().
   bool split = false;
 
+  // Few rows of a paged cache, whose keys and values are all that takes time: see write_decode().
+  bool decode = false;
+  bool pairs = false;         // a value lies beside its key: both are fetched at once
+  bool side_by_side = false;  // the program's KV heads are: a key of all of them is one run
+
   // Capacities. Head dimensions are rounded up, so that few programs serve many.
   int64_t head_dim = 0;
   int64_t value_dim = 0;
   int64_t rows = 0;  // of a block
   int64_t keys = 0;
-  int blocks = 1;    // of successive tokens, or one for each KV head of the program
-  int kv_heads = 1;  // of a program; more than one stand side by side in the rows of the cache
+  int blocks = 1;    // of successive tokens; of a decode program one for each of kv_heads
+  int kv_heads = 1;  // that a program takes at a time
+  int64_t run = 1;   // keys of a cache's block that are fetched together
   int buffers = 2;
 
   sim::DType compute() const { return type == sim::DType::f64 ? sim::DType::f64 : sim::DType::f32; }
+  // Whether a KV head's keys and values are parts of what is fetched.
+  bool in_parts() const { return pairs || run > 1 || side_by_side; }
   // Five numbers for a KernelKey.
   std::array<int64_t, 5> key() const;
 };
@@ -78,7 +87,7 @@ struct AttentionCall {
   AttentionOptions options;
   int64_t sequences = 0;
   int64_t query_len = 0;  // longest
-  int64_t key_len = 0;    // longest that is possible
+  int64_t key_len = 0;    // longest that is possible; 0 if the host does not know
 
   // Set by plan_attention().
   AttentionForm form;
@@ -88,6 +97,7 @@ struct AttentionCall {
   int64_t head_chunks = 1;  // programs side by side for one query tile
   int64_t query_tiles = 1;
   int64_t splits = 1;  // programs side by side for the keys of one query tile
+  int64_t turns = 1;   // of a decode program: form.kv_heads each time
 
   // Where partial results go, if keys are split: packed calls only.
   void* partials = nullptr;
@@ -127,9 +137,8 @@ class AttentionProgram {
   sdk::Builder& builder() { return b_; }
   const sdk::Value& sequence() const { return sequence_; }
   const sdk::Value& kv_head() const { return kv_head_; }  // the first
-  // Elements of a key and of a value, of all KV heads of the program.
-  sdk::Value key_elements() const { return head_dim_ * form_.kv_heads; }
-  sdk::Value value_elements() const { return value_dim_ * form_.kv_heads; }
+  const sdk::Value& head_dim() const { return head_dim_; }
+  const sdk::Value& value_dim() const { return value_dim_; }
   sdk::Pointer k() const { return k_; }
   sdk::Pointer v() const { return v_; }
   // Within Load: of the keys that any row sees, and of one range.
@@ -152,6 +161,19 @@ class AttentionProgram {
 
   sim::Program write(const Sequence& sequence, const Load& load_keys, const Load& load_values);
 
+  // How a decode program comes by the keys and values of a range, which begins at a multiple of
+  // form.run.
+  struct Fetch {
+    using OfRange = std::function<void(const sdk::Value& first, const sdk::Value& count)>;
+    OfRange load_table;  // the part of the block table that locate() needs
+    OfRange locate;      // where the range lies, by the part of the table that was loaded last
+    // The range that was located last, of form.kv_heads heads from this one on if they stand side
+    // by side, else of this one. Where a value lies beside its key, `keys` takes both.
+    std::function<void(const sdk::Tile& keys, const sdk::Tile& values, const sdk::Value& kv_head)>
+        load;
+  };
+  sim::Program write_decode(const Sequence& sequence, const Fetch& fetch);
+
  private:
   struct Range {  // of keys
     sdk::Value first = 0;
@@ -163,7 +185,6 @@ class AttentionProgram {
   };
   struct Block {
     int number = 0;
-    sdk::Value head = 0;                         // the first query head
     sdk::Value token = 0, tokens = 0, rows = 0;  // the first token, their number
     sdk::Value active = 1;                       // any tokens?
     sdk::Value last_key = 0;                     // of the first token (causal)
@@ -181,25 +202,45 @@ class AttentionProgram {
   sdk::Value balanced_order();
   void locate_blocks(const Sequence& sequence);
   void take_split();
+  sdk::Value head(const Block& block);  // the first query head
   void load_queries(const Block& block, const Sequence& sequence);
   void start_rows(const Block& block);
   Range range(const sdk::Value& number);
   sdk::Value sees(const Block& block, const Range& range);
   Useful useful(const Block& block, const Range& range);
   sdk::Value visible_pairs(const Block& block, const Range& range);
-  // The block's KV head of a tile of keys or values.
-  sdk::Tile own_part(const Block& block, const sdk::Tile& all, const sdk::Tile& part,
-                     const sdk::Value& dim, const Range& range);
   void walk_in_turns(const Load& load_keys, const Load& load_values);
-  void walk_kv_heads(const Load& load_keys, const Load& load_values);
-  void make_scores(const Block& block, const Range& range);
+  void make_scores(const Block& block, const Range& range, const sdk::Tile& keys);
   void finish_scores(const Block& block, const Range& range);
   void hide(const Block& block, const Range& range);
   void make_weights(const Block& block);
   void update_rows(const Block& block);
-  void add_values(const Block& block, const Range& range);
+  void add_values(const Block& block, const Range& range, const sdk::Tile& values);
   void finish_rows(const Block& block, const Sequence& sequence);
   void store_partials(const Block& block, const Sequence& sequence);
+
+  // Of decode programs. A step is a range of keys of the KV heads that a turn takes.
+  struct Arrival {  // tiles that a step's keys and values are fetched into
+    std::vector<sdk::Tile> keys, values;
+  };
+  struct Columns {  // of what was fetched for a KV head
+    sdk::Value of_head = 0;
+    sdk::Value first = 0;
+    sdk::Value count = 0;
+  };
+  void declare_arrival(Arrival& arrival, const char* suffix);
+  void fetch_step(const Fetch& fetch, const sdk::Value& step, const Arrival& into);
+  void take_step(const Sequence& sequence, const Fetch& fetch, const sdk::Value& step,
+                 const Arrival& now, const Arrival& next);
+  void start_turn(const sdk::Value& turn);
+  void finish_turn(const Sequence& sequence, const sdk::Value& turn);
+  void take_turns_without_keys(const Sequence& sequence);
+  sdk::Tile own_keys(const Block& block, const Arrival& arrival, const Range& range);
+  sdk::Tile own_values(const Block& block, const Arrival& arrival, const Range& range);
+  void part_runs(const Block& block, const std::vector<sdk::Tile>& arrived, const sdk::Value& width,
+                 const Range& range);
+  void cut_out(const Block& block, const std::vector<sdk::Tile>& arrived, const sdk::Tile& part,
+               const Range& range, const Columns& columns);
 
   AttentionForm form_;
   sdk::Builder b_;
@@ -213,6 +254,7 @@ class AttentionProgram {
   std::array<sdk::Value, 4> mask_stride_ = {0, 0, 0, 0};
   sdk::Value mask_rows_ = 0, mask_cols_ = 0;
   std::array<sdk::Value, 3> logsumexp_stride_ = {0, 0, 0};
+  sdk::Value turns_ = 1, turn_ = 0, steps_ = 0;
   sdk::Value splits_ = 1, split_ = 0, all_rows_ = 0, all_heads_ = 0;
   sdk::Value factor_ = 0.0, minus_factor_ = 0.0, before_cap_ = 0.0, after_cap_ = 0.0;
 

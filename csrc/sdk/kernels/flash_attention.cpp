@@ -30,8 +30,8 @@ sim::Program build(const sim::Machine& machine, const AttentionForm& form) {
       b.load(tile, pointer, offset + first * token, Region({{count, token}}, {{dim, 1}}));
     };
   };
-  const auto keys = rows_of(program.k(), "k", program.key_elements());
-  const auto values = rows_of(program.v(), "v", program.value_elements());
+  const auto keys = rows_of(program.k(), "k", program.head_dim());
+  const auto values = rows_of(program.v(), "v", program.value_dim());
   return program.write(
       {query_len, key_len, program.sequence() * q_batch, program.sequence() * out_batch}, keys,
       values);
@@ -94,6 +94,7 @@ npuStatus attention(const Tensor& out, const Tensor& logsumexp, const Tensor& q,
     call.options = options;
     call.sequences = q.sizes[0];
     call.query_len = q.sizes[2];
+    call.key_len = k.sizes[2];
     NPU_RETURN_IF_ERROR(check_attention(call));
     const sim::Machine* machine = sdk::machine_of(stream);
     if (machine == nullptr) return sdk::fail(NPU_ERROR_INVALID_HANDLE, "no such stream");

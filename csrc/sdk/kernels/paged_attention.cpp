@@ -1,5 +1,6 @@
 // Paged attention: a sequence's keys and values lie in blocks of a cache, which its row of the
-// block table names. The DMA gathers them key by key, so any block size and any strides will do.
+// block table names. The DMA gathers them key by key, or for few rows so many keys of a block at a
+// time as divide the block, so any block size and any strides will do.
 #include <optional>
 
 #include "csrc/sdk/kernels/attention_combine.h"
@@ -41,6 +42,7 @@ class KeyIndex {
  public:
   KeyIndex(sdk::Builder& builder, const Variant& variant, const Value& sequence)
       : b_(builder),
+        run_(variant.form.run),
         table_(builder.pointer("block_table")),
         block_size_(builder.integer("block_size")) {
     const Value row = builder.integer("table_row_stride");
@@ -61,10 +63,10 @@ class KeyIndex {
     b_.load(blocks_, table_, row_offset_ + first_block * column_, {{blocks, column_}});
   }
 
-  // Blocks and slots of the keys.
+  // Blocks and slots of the keys, or of the first keys of runs.
   void look_up(const Value& first, const Value& count) {
     const Value first_block = first / block_size_;
-    b_.iota(place_, first, 1, 0, 1, count);
+    b_.iota(place_, first, run_, 0, 1, b_.ceil_div(count, run_));
     b_.vector(BinaryFn::floordiv, block_, place_, block_size_);
     b_.vector(BinaryFn::mul, slot_, block_, block_size_);
     b_.vector(BinaryFn::sub, slot_, place_, slot_);
@@ -80,6 +82,7 @@ class KeyIndex {
 
  private:
   sdk::Builder& b_;
+  int64_t run_;  // keys from one index to the next
   Pointer table_;
   Value block_size_;
   Value row_offset_ = 0;
@@ -111,6 +114,34 @@ sim::Program build(const sim::Machine& machine, const Variant& variant) {
   const Value end = starts.load(program.sequence() + 1);
   const Value key_len = lengths.load(program.sequence());
   const Value query_len = end - begin;
+  const auto locate = [&](const Value& first, const Value& count) {
+    index.look_up(first, count);
+    index.locate(key_index, key_cache);
+    if (!variant.same_strides) index.locate(value_index, value_cache);
+  };
+  const AttentionProgram::Sequence found = {query_len, key_len, begin * q_token, begin * out_token,
+                                            begin};
+  if (variant.form.decode) {
+    const AttentionForm& form = variant.form;
+    const Value heads = form.side_by_side ? form.kv_heads : 1;
+    const auto fetch = [&](const Tile& tile, Pointer memory, const Tile& where, const Value& head,
+                           const Cache& cache, const Value& width) {
+      std::vector<Dim> run = {{width * heads, 1}};
+      if (form.run > 1) run.insert(run.begin(), {form.run, cache.slot_stride});
+      b.gather(tile, memory, head * cache.head_stride, where, 1, run);
+    };
+    const auto load = [&](const Tile& keys, const Tile& values, const Value& head) {
+      const Value& dim = program.head_dim();
+      fetch(keys, program.k(), key_index, head, key_cache,
+            form.pairs ? dim + program.value_dim() : dim);
+      if (form.pairs) return;
+      fetch(values, program.v(), value_index, head, value_cache, program.value_dim());
+    };
+    const auto load_table = [&](const Value& first, const Value& count) {
+      index.load(first, count);
+    };
+    return program.write_decode(found, {load_table, locate, load});
+  }
   const Value key_offset = program.kv_head() * key_cache.head_stride;
   const Value value_offset = program.kv_head() * value_cache.head_stride;
   const auto load_keys = [&](const Tile& tile, const Value& first, const Value& count) {
@@ -122,13 +153,12 @@ sim::Program build(const sim::Machine& machine, const Variant& variant) {
     b.if_(Value(0) < left, [&] { index.load(next, left); });
     index.locate(key_index, key_cache);
     if (!variant.same_strides) index.locate(value_index, value_cache);
-    b.gather(tile, program.k(), key_offset, key_index, 1, {{program.key_elements(), 1}});
+    b.gather(tile, program.k(), key_offset, key_index, 1, {{program.head_dim(), 1}});
   };
   const auto load_values = [&](const Tile& tile, const Value&, const Value&) {
-    b.gather(tile, program.v(), value_offset, value_index, 1, {{program.value_elements(), 1}});
+    b.gather(tile, program.v(), value_offset, value_index, 1, {{program.value_dim(), 1}});
   };
-  return program.write({query_len, key_len, begin * q_token, begin * out_token, begin}, load_keys,
-                       load_values);
+  return program.write(found, load_keys, load_values);
 }
 
 npuStatus check_cache(const Tensor& k_cache, const Tensor& v_cache) {

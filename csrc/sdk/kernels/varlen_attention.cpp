@@ -38,8 +38,8 @@ sim::Program build(const sim::Machine& machine, const AttentionForm& form, DType
       b.load(tile, pointer, offset + first * token, Region({{count, token}}, {{dim, 1}}));
     };
   };
-  const auto load_keys = rows_of(program.k(), k_head, k_token, program.key_elements());
-  const auto load_values = rows_of(program.v(), v_head, v_token, program.value_elements());
+  const auto load_keys = rows_of(program.k(), k_head, k_token, program.head_dim());
+  const auto load_values = rows_of(program.v(), v_head, v_token, program.value_dim());
   return program.write({query_len, key_len, q_begin * q_token, q_begin * out_token}, load_keys,
                        load_values);
 }

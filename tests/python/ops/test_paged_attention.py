@@ -113,6 +113,37 @@ def test_heads_outside_blocks():
     assert_close(npu.paged_attention(*batch.arguments()), batch.expected())
 
 
+def test_the_cache_of_vllm():
+    """[blocks, heads, block_size, 2 * dim]: each value beside its key."""
+    for queries in ([1] * 6, [1, 1, 20, 1, 7, 1]):
+        batch = Batch(queries=queries, keys=[1, 5, 20, 17, 300, 33])
+        both = torch.cat([batch.key_cache, batch.value_cache], -1).transpose(1, 2).contiguous()
+        pages = both.transpose(1, 2)
+        batch.key_cache, batch.value_cache = pages[..., :DIM], pages[..., DIM:]
+        assert_close(npu.paged_attention(*batch.arguments()), batch.expected())
+        actual = npu.paged_attention(*batch.arguments(), window=17)
+        assert_close(actual, batch.expected(window=17))
+
+
+@pytest.mark.parametrize("kv_heads", [32, 64])
+def test_many_narrow_heads(kv_heads):
+    """Programs that take many heads side by side have registers enough."""
+    caches = [torch.randn(40, 16, kv_heads, 16).bfloat16() for _ in range(2)]
+    query = torch.randn(1, kv_heads, 16).bfloat16()
+    lengths = torch.tensor([600], dtype=torch.int32)
+    actual = npu.paged_attention(
+        query.npu(),
+        *(cache.npu() for cache in caches),
+        torch.arange(40, dtype=torch.int32)[None].npu(),
+        torch.tensor([0, 1], dtype=torch.int32).npu(),
+        lengths.npu(),
+        1,
+        window=64,
+    )
+    rows = [cache.flatten(0, 1)[:600] for cache in caches]
+    assert_close(actual, reference.attention(query, *rows, causal=True, window=64))
+
+
 def test_out_and_strided_queries():
     batch = Batch(torch.float32)
     arguments = list(batch.arguments())

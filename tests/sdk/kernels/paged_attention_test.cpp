@@ -4,18 +4,22 @@
 #include <memory>
 #include <numeric>
 #include <random>
+#include <set>
 #include <string>
 
+#include "csrc/sdk/kernels/attention_program.h"
 #include "tests/sdk/kernels/packed_attention.h"
 
 namespace npu::kernels::testing {
 namespace {
 
 // Caches whose blocks stand in no order; `fused` holds keys and values in one tensor
-// [2, blocks, block_size, heads, dim], `head_major` has heads outside the slots of a block.
+// [2, blocks, block_size, heads, dim], `pairs` has each value beside its key, `head_major` has
+// heads outside the slots of a block. Pairs that are head-major are vLLM's layout.
 struct Paging {
   int64_t block_size = 16;
   bool fused = false;
+  bool pairs = false;
   bool head_major = false;
   npuDataType index = NPU_I32;
 };
@@ -62,6 +66,10 @@ class PagedCase {
         paging_.head_major ? std::vector{0, 1, 3, 2, 4} : std::vector{0, 1, 2, 3, 4};
     const std::vector<int64_t> sizes = {parts, blocks_, paging_.block_size, batch_.kv_heads,
                                         batch_.dim};
+    if (paging_.pairs) {
+      make_pairs(type);
+      return;
+    }
     std::vector<std::vector<double>> filled;
     for (int part = 0; part < 2; ++part) {
       // Slots that no sequence owns hold what would spoil every sum.
@@ -80,6 +88,32 @@ class PagedCase {
     }
     keys = part_of(memory_.front()->view(), 0, type);
     values = part_of(memory_.back()->view(), paging_.fused ? 1 : 0, type);
+  }
+
+  void make_pairs(npuDataType type) {
+    const int64_t dim = batch_.dim;
+    std::vector<double> both[2];
+    for (std::vector<double>& part : both) {
+      part.assign(static_cast<size_t>(blocks_ * paging_.block_size * batch_.kv_heads * dim),
+                  std::numeric_limits<double>::quiet_NaN());
+    }
+    fill(both[0], batch_.packed_k());
+    fill(both[1], batch_.packed_v());
+    std::vector<double> joined;
+    for (auto at = size_t{0}; at < both[0].size(); at += static_cast<size_t>(dim)) {
+      for (const std::vector<double>& part : both) {
+        joined.insert(joined.end(), part.begin() + static_cast<ptrdiff_t>(at),
+                      part.begin() + static_cast<ptrdiff_t>(at) + dim);
+      }
+    }
+    const std::vector<int64_t> sizes = {blocks_, paging_.block_size, batch_.kv_heads, 2 * dim};
+    const std::vector<int> layout =
+        paging_.head_major ? std::vector{0, 2, 1, 3} : std::vector{0, 1, 2, 3};
+    memory_.push_back(std::make_unique<DeviceTensor>(type, sizes, layout));
+    memory_.back()->set(joined);
+    keys = values = memory_.back()->view();
+    keys.sizes[3] = values.sizes[3] = dim;
+    values.data = static_cast<char*>(values.data) + dim * static_cast<int64_t>(element_size(type));
   }
 
   static Tensor part_of(const Tensor& whole, int64_t part, npuDataType type) {
@@ -163,6 +197,84 @@ TEST(PagedAttention, Layouts) {
   check(mixed(), NPU_F32, {.fused = true});
   check(mixed(), NPU_F32, {.head_major = true});
   check(mixed(), NPU_BF16, {.block_size = 32, .fused = true, .head_major = true});
+}
+
+// Decode batches, whose programs take KV heads in turns: odd and even numbers of steps, parts of
+// blocks and of runs, sequences of nothing.
+PackedBatch decoding() {
+  PackedBatch batch;
+  for (const int64_t keys : {0, 1, 15, 16, 17, 250, 700, 1030, 2, 333})
+    batch.lengths.push_back({1, keys});
+  batch.heads = 24;
+  batch.kv_heads = 12;
+  batch.dim = batch.value_dim = 32;
+  return batch;
+}
+
+TEST(PagedAttention, DecodeOfAllLayouts) {
+  for (const int64_t block_size : {1, 8, 16, 24, 256}) {
+    for (const bool pairs : {false, true}) {
+      for (const bool head_major : {false, true}) {
+        SCOPED_TRACE(::testing::Message() << block_size << pairs << head_major);
+        check(decoding(), NPU_BF16,
+              {.block_size = block_size, .pairs = pairs, .head_major = head_major});
+      }
+    }
+  }
+}
+
+TEST(PagedAttention, DecodeOptions) {
+  for (const bool head_major : {false, true}) {
+    for (const bool causal : {false, true}) {
+      PackedBatch batch = decoding();
+      batch.lengths.push_back({4, 200});
+      batch.options.causal = causal;
+      batch.options.window = 45;
+      batch.options.soft_cap = 3;
+      for (int64_t h = 0; h < batch.heads; ++h) {
+        batch.sinks.push_back(0.25 * static_cast<double>(h % 7) - 1);
+      }
+      check(batch, NPU_F32, {.pairs = true, .head_major = head_major});
+      check(batch, NPU_F32, {.head_major = head_major});
+    }
+  }
+}
+
+// A program has a number of registers, however many heads lie side by side.
+TEST(PagedAttention, ManyNarrowHeads) {
+  for (const int64_t kv_heads : {24, 32, 64, 256}) {
+    for (const bool pairs : {false, true}) {
+      SCOPED_TRACE(kv_heads);
+      PackedBatch batch;
+      batch.lengths = {{1, 37}, {1, 70}};
+      batch.heads = batch.kv_heads = kv_heads;
+      batch.options.window = 50;
+      batch.options.soft_cap = 3;
+      batch.sinks.assign(static_cast<size_t>(kv_heads), 0.5);
+      check(batch, NPU_BF16, {.pairs = pairs});
+    }
+  }
+}
+
+TEST(PagedAttention, FormsHaveKeysOfTheirOwn) {
+  std::set<std::array<int64_t, 5>> keys;
+  size_t forms = 0;
+  for (const int64_t each : {128, 129, 384}) {
+    for (const int heads : {1, 2, 255, 256, 257}) {
+      for (const int blocks : {1, 2, 256}) {
+        for (const int64_t run : {1, 2, 128}) {
+          AttentionForm form;
+          form.keys = each;
+          form.kv_heads = heads;
+          form.blocks = blocks;
+          form.run = run;
+          keys.insert(form.key());
+          ++forms;
+        }
+      }
+    }
+  }
+  EXPECT_EQ(keys.size(), forms);
 }
 
 TEST(PagedAttention, KeysAndValuesOfDifferentStrides) {

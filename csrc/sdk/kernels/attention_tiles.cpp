@@ -1,0 +1,268 @@
+#include "csrc/sdk/kernels/attention_tiles.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "csrc/sdk/kernels/tile_walk.h"
+
+namespace npu::kernels {
+
+namespace {
+
+constexpr int64_t kFewestRows = 16;
+// Of a tile that many rows see, unless the array has fewer columns.
+constexpr int64_t kFewestKeys = 128;
+// Rows beyond this many times the array's are no faster, and leave less to share.
+constexpr int64_t kMostArrays = 8;
+// Rows of the memory that keys fetched together should fill: more gain little, but are read in
+// vain where a sequence ends among them.
+constexpr int64_t kRowsOfRun = 4;
+// KV heads that a program takes at a time: each has code of its own.
+constexpr int64_t kMostHeads = 16;
+
+bool fits(const sim::Machine& machine, const AttentionForm& form) {
+  return scratchpad_bytes(form) <= machine.scratchpad_bytes();
+}
+
+void halve(const sim::Machine& machine, const AttentionForm& form, int64_t& size, int64_t least) {
+  while (!fits(machine, form) && size > least) size = std::max(size / 2, least);
+}
+
+// Keys of a tile that many rows see: two widths of the array, unless it is wide. More make the
+// edge of what causal rows see coarser, fewer have the sums rescaled more often.
+int64_t keys_of_many_rows(const sim::Machine& machine) {
+  constexpr int64_t kEnough = 256;
+  const int64_t cols = machine.matrix.cols;
+  return std::max(cols, std::min(2 * cols, kEnough));
+}
+
+// Few rows leave the memory to be waited for: longer tiles hide its latency.
+int64_t keys_of_few_rows(const sim::Machine& machine) { return 8 * machine.matrix.cols; }
+
+// Cycles in which the matrix engine takes weights.
+int64_t load_cycles(const sim::Machine& machine) {
+  return ceil_div(machine.matrix.rows, machine.matrix.load_rows);
+}
+
+// Cycles from a product's first operand to its first result.
+double fill_and_drain(const sim::Machine& machine) {
+  return static_cast<double>(load_cycles(machine) + machine.matrix.rows + machine.matrix.cols);
+}
+
+// Cycles of a core's transfer while all cores load.
+double transfer(const sim::Machine& machine, int64_t bytes) {
+  constexpr double kReached = 0.9;  // of the peak
+  const double share = kReached * machine.hbm_bytes_per_cycle() / machine.core.count;
+  const auto queues = static_cast<double>(machine.dma.load_queues * machine.dma.bytes_per_cycle);
+  return static_cast<double>(bytes) /
+         std::min({share, queues, static_cast<double>(machine.noc.bytes_per_cycle)});
+}
+
+// Cycles of a launch of many rows, for comparing sizes: what a range of keys costs a program, and
+// how evenly the programs fall to the cores. Engines overlap, but for what one block alone has to
+// wait for.
+class BlockCosts {
+ public:
+  BlockCosts(const sim::Machine& machine, const AttentionWork& work)
+      : machine_(machine), work_(work) {}
+
+  double of(const AttentionForm& form) const {
+    const int64_t heads = even_part(work_.group, std::min(work_.group, form.rows));
+    const int64_t tokens = even_part(work_.query_len, form.rows / heads);
+    const int64_t rows = tokens * heads;
+    const int64_t chunks = work_.kv_heads * ceil_div(work_.group, heads) * work_.sequences;
+    const int64_t tiles = ceil_div(work_.query_len, tokens * form.blocks);
+    const double own = fill_and_drain(machine_) + static_cast<double>(rows * form.value_dim) *
+                                                      form.blocks * kResultPasses /
+                                                      machine_.vector.lanes;
+    const double one = range(form, rows, 1);
+    const double all = form.blocks == 1 ? one : range(form, rows, 2);
+    const auto program = [&](int64_t number) {
+      const int64_t first = (tiles - 1 - number / chunks) * form.blocks * tokens;
+      const int64_t by_all = ranges_seen(form, first + tokens);
+      if (form.blocks == 1 || first + tokens >= work_.query_len) {
+        return own + one * static_cast<double>(by_all);
+      }
+      const int64_t by_last = ranges_seen(form, first + 2 * tokens);
+      return own + all * static_cast<double>(by_all) + one * static_cast<double>(by_last - by_all);
+    };
+    return makespan(tiles * chunks, program);
+  }
+
+ private:
+  static constexpr double kScorePasses = 3;  // besides the exponential
+  static constexpr double kResultPasses = 2.5;
+  static constexpr double kInstructions = 16;  // of the vector engine, for a block and range
+  static constexpr double kPipelineGap = 2;
+
+  double products(const AttentionForm& form, int64_t rows) const {
+    const auto& m = machine_.matrix;
+    const double stream = std::ceil(static_cast<double>(rows) / machine_.matrix_rate(form.type));
+    const double tile = m.preload ? std::max(stream + static_cast<double>(m.swap_cycles),
+                                             static_cast<double>(load_cycles(machine_)))
+                                  : stream + static_cast<double>(2 * m.rows + m.cols);
+    const int64_t tiles = ceil_div(form.head_dim, m.rows) * ceil_div(form.keys, m.cols) +
+                          ceil_div(form.keys, m.rows) * ceil_div(form.value_dim, m.cols);
+    return tile * static_cast<double>(tiles);
+  }
+
+  double softmax(const AttentionForm& form, int64_t rows) const {
+    const auto& v = machine_.vector;
+    const auto scores = static_cast<double>(rows * form.keys);
+    return scores * (kScorePasses / v.lanes + 1.0 / v.special_lanes) +
+           static_cast<double>(rows * form.value_dim) / v.lanes +
+           kInstructions * (static_cast<double>(v.latency_cycles) + kPipelineGap);
+  }
+
+  // A range of keys that so many blocks see.
+  double range(const AttentionForm& form, int64_t rows, int blocks) const {
+    const double matrix = products(form, rows);
+    const double vector = softmax(form, rows);
+    const double pipeline = fill_and_drain(machine_);
+    const double compute =
+        blocks == 1 ? std::max(matrix, vector) + 0.3 * std::min(matrix, vector) + 0.5 * pipeline
+                    : std::max({2 * matrix, 2 * vector, matrix + vector + pipeline});
+    const int64_t bytes = form.keys * (form.head_dim + form.value_dim) * sim::size_of(form.type);
+    return std::max(compute, transfer(machine_, bytes));
+  }
+
+  // By tokens that end before this one.
+  int64_t ranges_seen(const AttentionForm& form, int64_t end) const {
+    int64_t keys = work_.key_len;
+    if (form.causal) keys += std::min(end, work_.query_len) - work_.query_len;
+    if (form.window) keys = std::min(keys, work_.window + form.rows);
+    return ceil_div(keys, form.keys);
+  }
+
+  // Programs fall to the cores in rounds, every other round backwards: the busiest core is the
+  // first or the last.
+  template <typename Program>
+  double makespan(int64_t programs, const Program& program) const {
+    const int64_t cores = machine_.core.count;
+    const int64_t rounds = ceil_div(programs, cores);
+    // Where rounds are many they even out, and a few of them stand for all.
+    constexpr int64_t kMostRounds = 32;
+    const int64_t step = ceil_div(rounds, kMostRounds);
+    double first = 0;
+    double last = 0;
+    for (int64_t i = 0; i * step < rounds; ++i) {
+      const int64_t begin = i * step * cores;
+      const double ahead = program(begin);
+      const double behind = begin + cores <= programs ? program(begin + cores - 1) : 0;
+      const auto count = static_cast<double>(std::min(step, rounds - i * step));
+      first += count * (i % 2 == 0 ? ahead : behind);
+      last += count * (i % 2 == 0 ? behind : ahead);
+    }
+    return std::max(first, last);
+  }
+
+  const sim::Machine& machine_;
+  const AttentionWork& work_;
+};
+
+}  // namespace
+
+int64_t scratchpad_bytes(const AttentionForm& f) {
+  constexpr int64_t kAlignment = 64 * 80;
+  constexpr int64_t kColumns = 10 * 8;    // statistics of a row
+  constexpr int64_t kKeyNumbers = 4;      // of a key
+  constexpr int64_t kPagedKeys = 11 * 8;  // of a key
+  const int64_t type = sim::size_of(f.type);
+  const int64_t compute = sim::size_of(f.compute());
+  int64_t bytes = f.rows * (f.head_dim * type + f.value_dim * (compute + sim::size_of(f.out)));
+  bytes += f.rows * f.keys * (compute + type) * f.buffers;
+  if (f.mask != AttentionForm::Mask::none) {
+    bytes += f.rows * f.keys * sim::size_of(f.mask_type) * f.buffers;
+  }
+  bytes += f.rows * kColumns;
+  bytes *= f.blocks;
+  if (f.causal) bytes += f.rows * f.keys;
+  const int64_t pair = f.keys * (f.head_dim + f.value_dim) * type;
+  if (f.decode) {
+    bytes += pair * 2 * f.kv_heads + (f.in_parts() ? pair * f.buffers : 0);
+    bytes += f.rows * (f.head_dim + 1) * type * f.kv_heads;  // the next turn's queries and sinks
+  } else {
+    bytes += pair * f.buffers;
+  }
+  bytes += f.keys * (f.paged ? kKeyNumbers + kPagedKeys : kKeyNumbers);
+  return bytes + kAlignment;
+}
+
+void choose_blocks(const sim::Machine& machine, const AttentionWork& work, AttentionForm& form) {
+  const int64_t needed = work.group * work.query_len;
+  form.blocks = 1;
+  form.rows = kFewestRows;
+  if (needed <= machine.matrix.rows) {
+    while (form.rows < needed) form.rows *= 2;
+    form.keys =
+        form.rows < machine.matrix.rows ? keys_of_few_rows(machine) : keys_of_many_rows(machine);
+    return;
+  }
+  // What costs do not tell of tiles that are shorter for want of room: of equals the others win.
+  constexpr double kCutShort = 1.01;
+  const int64_t keys = keys_of_many_rows(machine);
+  const BlockCosts costs(machine, work);
+  AttentionForm best = form;
+  best.blocks = 2;
+  best.rows = machine.matrix.rows;
+  best.keys = keys;
+  double least = 0;
+  AttentionForm tried = form;
+  for (tried.rows = kFewestRows; tried.rows <= kMostArrays * machine.matrix.rows; tried.rows *= 2) {
+    for (tried.blocks = 1; tried.blocks <= 2; ++tried.blocks) {
+      if (tried.rows * tried.blocks >= 2 * needed) continue;
+      tried.keys = keys;
+      halve(machine, tried, tried.keys, std::min<int64_t>(machine.matrix.cols, kFewestKeys));
+      if (!fits(machine, tried)) continue;
+      const double cost = costs.of(tried) * (tried.keys < keys ? kCutShort : 1);
+      if (least > 0 && cost > least) continue;
+      least = cost;
+      best = tried;
+    }
+  }
+  form = best;
+}
+
+void choose_decode(const sim::Machine& machine, const CacheLayout& cache, AttentionForm& form) {
+  AttentionForm tried = form;
+  tried.decode = true;
+  tried.pairs = cache.pairs;
+  const int64_t pair = (form.head_dim + form.value_dim) * sim::size_of(form.type);
+  const int64_t of_head = cache.pairs ? pair : pair / 2;  // bytes of a key that lie together
+  const int64_t keys = 4 * machine.matrix.cols;
+  // Side by side as many as make a whole row of the memory of each key; else as many as keep the
+  // memory busy for a step while the matrix engine fills and drains for the step before.
+  const double step = transfer(machine, keys * pair);
+  const double latency = machine.hbm.latency_ns * machine.clock_ghz + 2 * fill_and_drain(machine);
+  const int64_t wanted = cache.side_by_side ? ceil_div(machine.hbm.row_bytes, of_head)
+                                            : static_cast<int64_t>(std::ceil(latency / step));
+  for (int64_t heads = std::min({cache.kv_heads, wanted, kMostHeads}); heads > 0; --heads) {
+    if (cache.kv_heads % heads != 0) continue;
+    tried.kv_heads = tried.blocks = static_cast<int>(heads);
+    tried.side_by_side = cache.side_by_side && heads > 1;
+    tried.run = 1;
+    const int64_t bytes = tried.side_by_side ? heads * of_head : of_head;
+    // One of several heads in a key's row gains nothing by runs, and has no need to be cut out.
+    if (cache.pairs || tried.side_by_side == cache.side_by_side) {
+      const int64_t enough = kRowsOfRun * machine.hbm.row_bytes;
+      while (tried.run < cache.run && tried.run * bytes < enough) tried.run *= 2;
+    }
+    tried.keys = tried.side_by_side ? machine.matrix.cols : keys;
+    halve(machine, tried, tried.keys, int64_t{machine.matrix.cols});
+    if (!tried.in_parts() || tried.keys % tried.run != 0 || !fits(machine, tried)) continue;
+    form = tried;
+    return;
+  }
+}
+
+bool fit(const sim::Machine& machine, AttentionForm& form) {
+  halve(machine, form, form.keys, machine.matrix.cols);
+  halve(machine, form, form.rows, machine.matrix.rows);
+  if (!fits(machine, form)) form.buffers = 1;
+  if (!fits(machine, form)) form.blocks = 1;
+  halve(machine, form, form.keys, 1);
+  halve(machine, form, form.rows, 1);
+  return fits(machine, form);
+}
+
+}  // namespace npu::kernels

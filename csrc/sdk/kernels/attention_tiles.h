@@ -1,0 +1,41 @@
+// The sizes of an attention program's tiles: chosen by what the machine would take for the call.
+#pragma once
+
+#include "csrc/sdk/kernels/attention_program.h"
+
+namespace npu::kernels {
+
+// Bytes of scratchpad that AttentionProgram declares.
+int64_t scratchpad_bytes(const AttentionForm& form);
+
+// What there is to do, as far as the host knows. Packed sequences differ in length: as many of the
+// longest as have all tokens stand for them.
+struct AttentionWork {
+  int64_t sequences = 1;
+  int64_t kv_heads = 1;
+  int64_t group = 1;  // query heads of a KV head
+  int64_t query_len = 1;
+  int64_t key_len = 1;
+  int64_t window = 0;
+};
+
+// Rows and keys of a program, and whether its rows are one block or two. Needs the form's types
+// and head dimensions.
+void choose_blocks(const sim::Machine& machine, const AttentionWork& work, AttentionForm& form);
+
+// How the cache of a paged call lies in memory.
+struct CacheLayout {
+  int64_t kv_heads = 1;
+  int64_t run = 1;            // keys of a block that may be fetched together: a power of two
+  bool pairs = false;         // a value lies beside its key
+  bool side_by_side = false;  // a key's KV heads lie side by side
+};
+
+// Makes the form that of a decode program: how many KV heads it takes at a time, and how they are
+// fetched. Leaves the form as it is if that does not fit the scratchpad.
+void choose_decode(const sim::Machine& machine, const CacheLayout& cache, AttentionForm& form);
+
+// Shrinks the capacities until they fit. False if even one row and one key do not.
+bool fit(const sim::Machine& machine, AttentionForm& form);
+
+}  // namespace npu::kernels
