@@ -12,6 +12,7 @@
 #include "sim/error.h"
 #include "sim/isa/form.h"
 #include "sim/isa/liveness.h"
+#include "sim/isa/steering_arguments.h"
 #include "sim/isa/verify.h"
 
 namespace npu::sim {
@@ -61,6 +62,7 @@ class Finalizer {
       fail(nest_.back().is_loop ? "loop without endloop" : "if without endif");
     }
     program_.last_reads = last_reads_of(program_);
+    program_.arg_steers = steering_arguments_of(program_);
   }
 
  private:

@@ -149,6 +149,7 @@ struct Program {
   // Per argument: bytes of the tiles that plain stores write through it, each full and once.
   std::vector<int64_t> arg_store_bytes;
   std::vector<uint8_t> last_reads;  // per instruction: see last_reads_of()
+  std::vector<uint8_t> arg_steers;  // per argument: see steering_arguments_of()
 
   bool operator==(const Program& other) const {
     return name == other.name && cluster == other.cluster && args == other.args &&

@@ -19,17 +19,19 @@ bool loads_again(const Launch& launch, const ScalarLoad& load) {
 
 }  // namespace
 
-// What of an argument time depends on: a number, or where in a row of its allocation a pointer
-// points.
-int64_t Answers::steers(const Arg& arg) const {
+// What of an argument time depends on: a number that steers, or where in a row of its allocation a
+// pointer points.
+int64_t Answers::steers(const Launch& launch, size_t argument) const {
+  if (launch.program->arg_steers[argument] == 0) return 0;
+  const Arg& arg = launch.args[argument];
   return arg.bits ^ (arg.buffer.allocation_offset() & (row_bytes_ - 1));
 }
 
 uint64_t Answers::hash(const Launch& launch) const {
   constexpr uint64_t kOdd = 0x9e3779b97f4a7c15;
   uint64_t value = launch.program->id * kOdd + static_cast<uint64_t>(launch.grid);
-  for (const Arg& arg : launch.args) {
-    value = (value ^ static_cast<uint64_t>(steers(arg))) * kOdd;
+  for (size_t i = 0; i < launch.args.size(); ++i) {
+    value = (value ^ static_cast<uint64_t>(steers(launch, i))) * kOdd;
     value ^= value >> 29;
   }
   return value;
@@ -41,7 +43,7 @@ bool Answers::answers(const Answer& answer, const Launch& launch) const {
     return false;
   }
   for (size_t i = 0; i < answer.args.size(); ++i) {
-    if (answer.args[i] != steers(launch.args[i])) return false;
+    if (answer.args[i] != steers(launch, i)) return false;
   }
   return std::ranges::all_of(answer.loads,
                              [&](const ScalarLoad& load) { return loads_again(launch, load); });
@@ -79,7 +81,7 @@ const Timing& Answers::remember(const Launch& launch, std::vector<ScalarLoad> lo
   ++count_;
   loads_ += loads.size();
   Answer answer{launch.program->id, launch.grid, {}, std::move(loads), std::move(timing)};
-  for (const Arg& arg : launch.args) answer.args.push_back(steers(arg));
+  for (size_t i = 0; i < launch.args.size(); ++i) answer.args.push_back(steers(launch, i));
   return alike.emplace_back(std::move(answer)).timing;
 }
 

@@ -19,9 +19,9 @@ struct ScalarLoad {
   int64_t value;   // scalar_at() of it
 };
 
-// Timings by what time depends on besides the machine: program, grid, the arguments that are
-// numbers, where in a row of its allocation a pointer points, and the integers that the program
-// loaded. Addresses are not among it. Not thread-safe.
+// Timings by what time depends on besides the machine: program, grid, the numbers among the
+// arguments that may steer it, where in a row of its allocation a pointer points, and the integers
+// that the program loaded. Addresses are not among it. Not thread-safe.
 class Answers {
  public:
   explicit Answers(const Machine& machine) : row_bytes_(machine.hbm.row_bytes) {}
@@ -42,7 +42,7 @@ class Answers {
     Timing timing;
   };
 
-  int64_t steers(const Arg& arg) const;
+  int64_t steers(const Launch& launch, size_t argument) const;
   uint64_t hash(const Launch& launch) const;
   bool answers(const Answer& answer, const Launch& launch) const;
 

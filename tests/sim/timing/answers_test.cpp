@@ -8,10 +8,11 @@
 namespace npu::sim {
 namespace {
 
-// Program i loads x[i], and takes so many rounds.
+// Program i loads x[i], and takes so many rounds, and `more`.
 constexpr std::string_view kRounds =
-    ".kernel rounds\n.arg x ptr\n.arg unused i64\n"
-    "s.load.i32 r0, x[%pid]\nloop r1, r0\nendloop\nexit\n";
+    ".kernel rounds\n.arg x ptr\n.arg more i64\n.arg seed i64\n.tile a f32 8\n"
+    "s.load.i32 r0, x[%pid]\nloop r1, r0\nendloop\nloop r1, more\nendloop\n"
+    "v.random.uniform a, seed, 0, (1, 8)\nexit\n";
 
 class AnswersTest : public ::testing::Test {
  protected:
@@ -20,7 +21,7 @@ class AnswersTest : public ::testing::Test {
     return Arg::pointer({reinterpret_cast<std::byte*>(data.data()), 0, bytes, 0x1000});
   }
   Launch launch_on(std::vector<int32_t>& data) const {
-    return {&program, 4, {pointer_to(data), Arg::integer(0)}};
+    return {&program, 4, {pointer_to(data), Arg::integer(0), Arg::integer(0)}};
   }
 
   Program program = assemble(kRounds);
@@ -39,6 +40,16 @@ TEST_F(AnswersTest, IntegersThatSteerMakeTheAnswer) {
   lengths[2] = 31;
   EXPECT_EQ(timer.time(launch_on(lengths)).cycles, before + 1);
   EXPECT_EQ(timer.time(launch_on(elsewhere)).cycles, before);  // both are remembered
+}
+
+TEST_F(AnswersTest, NumbersThatSteerMakeTheAnswerOthersDoNot) {
+  const Timing* first = &timer.time(launch_on(lengths));
+  const uint64_t cycles = first->cycles;
+  Launch launch = launch_on(lengths);
+  launch.args[2] = Arg::integer(12345);  // the seed
+  EXPECT_EQ(&timer.time(launch), first);
+  launch.args[1] = Arg::integer(3);
+  EXPECT_GT(timer.time(launch).cycles, cycles);
 }
 
 TEST_F(AnswersTest, SkippedDataIsNoAnswer) {
