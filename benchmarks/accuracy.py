@@ -25,7 +25,7 @@ LEFT_OUT = "each row, fitted to the others"
 
 
 def left_out() -> list[float]:
-    """The error of each row when the constants are fitted to the others: takes a minute or two."""
+    """The error of each row when the constants are fitted to the others: takes half a minute."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "figures.json"
         subprocess.run(

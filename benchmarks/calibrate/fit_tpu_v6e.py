@@ -61,7 +61,7 @@ CONSTANTS = (
     Constant("hbm.refresh_fraction", 0, 0.2, 0.001),
     Constant("compiler.block_traffic", 1, 2, 0.25),
 )
-COARSE = (30, 10, 20, 1)  # strides of the first grid
+COARSE = (60, 20, 40, 1)  # strides of the first grid
 
 Point = tuple[int, ...]
 
