@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <bit>
 
 namespace npu::kernels {
 
@@ -12,13 +11,18 @@ using sdk::Dim;
 using sdk::Region;
 using sdk::Value;
 
+namespace {
+
+constexpr int64_t kTileGranule = 1024;  // elements
+
+}  // namespace
+
 int64_t tile_elements(const sim::Machine& machine) {
   constexpr int64_t kElementBytes = 2;  // of the types that most is done in
   const double bytes_in_flight =
       machine.hbm.latency_ns * machine.hbm.bandwidth_gbps / machine.core.count;
   const double elements = 2 * bytes_in_flight / load_buffers(machine) / kElementBytes;
-  return std::max(kTileElements,
-                  static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(elements))));
+  return std::max(kTileElements, static_cast<int64_t>(elements) / kTileGranule * kTileGranule);
 }
 
 int64_t tile_capacity(const sim::Machine& machine, int64_t bytes) {
@@ -38,8 +42,7 @@ int load_buffers(const sim::Machine& machine) {
 }
 
 int64_t target_elements(const sim::Machine& machine, int64_t n, int64_t capacity) {
-  constexpr int64_t kGranule = 1024;
-  const int64_t share = ceil_div(ceil_div(n, machine.core.count), kGranule) * kGranule;
+  const int64_t share = ceil_div(ceil_div(n, machine.core.count), kTileGranule) * kTileGranule;
   return std::clamp(share, std::min(kSmallTileElements, capacity), capacity);
 }
 
