@@ -245,6 +245,11 @@ FusedFunction FusedCache::find(const FusedProgram& program) {
     code->function = code->emitter->getCode<FusedFunction>();
   } catch (const TooLarge&) {
     code->emitter.reset();
+  } catch (const Xbyak::Error& error) {
+    // Hosts may refuse memory for code.
+    const int reason = error;
+    if (reason != Xbyak::ERR_CANT_ALLOC && reason != Xbyak::ERR_CANT_PROTECT) throw;
+    code->emitter.reset();
   }
   return codes_.emplace(key, std::move(code)).first->second->function;
 }

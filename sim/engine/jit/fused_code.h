@@ -84,7 +84,7 @@ class FusedCache {
   FusedCache(FusedCache&&) noexcept;
   FusedCache& operator=(FusedCache&&) noexcept;
 
-  // Null where the program needs more registers than there are.
+  // Null where the program needs more registers than there are, or the host has no memory for code.
   FusedFunction find(const FusedProgram& program);
 
  private:
