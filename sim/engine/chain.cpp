@@ -1,5 +1,6 @@
 #include "sim/engine/chain.h"
 
+#include <cassert>
 #include <cstring>
 
 #include "sim/engine/jit/fused_stages.h"
@@ -195,9 +196,9 @@ class Chain {
 
   // Operands that are read again and again are converted before the loop.
   void allocate(EngineContext& context) {
-    constexpr int kSlots = kLongestChain + kConversions + kShared;
     if (slot_bytes_ > 0) {
-      slots_ = context.scratch.get<std::byte>(Scratch::kBlocks, kSlots * slot_bytes_);
+      const auto slots = static_cast<int64_t>(links_.size()) + kConversions + kShared;
+      slots_ = context.scratch.get<std::byte>(Scratch::kBlocks, slots * slot_bytes_);
     }
     int64_t elements = 0;
     for (const ChainLink& link : links_) {
@@ -220,7 +221,6 @@ class Chain {
     stage.op = link.op;
     stage.fn = link.fn;
     stage.copy = is_copy(link.op, link.fn);
-    stage.column = kind_[number] == Kind::kColumn;
     stage.sources = static_cast<uint8_t>(operand_count(link.op));
     stage.stored = stored(number);
     stage.stream = link.stream;
@@ -286,6 +286,7 @@ class Chain {
     } else if (source.kind == Source::kScalar) {
       load(reinterpret_cast<T*>(&source.value), source, tile.data, 1);
     } else if (convert) {
+      assert(operand.link < 0);  // it is there already
       T* to = reinterpret_cast<T*>(broadcasts_);
       broadcasts_ += tile.elements();
       for (int64_t r = 0; r < tile.rows; ++r) {
@@ -323,7 +324,7 @@ class Chain {
   // Keeps the conversion of what comes from outside of the chain for later links.
   void offer(Source& source, const VectorOperand& operand) {
     if (operand.link >= 0 || shared_count_ == kShared || links_.size() == 1) return;
-    source.converted.data = slot(kConversions + kLongestChain + shared_count_);
+    source.converted.data = slot(kConversions + static_cast<int>(links_.size()) + shared_count_);
     shared_[static_cast<size_t>(shared_count_++)] = {source.place, source.truth, source.converted};
   }
 
@@ -410,6 +411,7 @@ bool chains(ReduceFn fn, const Tile& dst, const Tile& src) {
 void run_chain(EngineContext& context, std::span<const ChainLink> links) {
   if (links[0].dst.elements() == 0) return;
   if (context.fuse) {
+    context.fused_cache.bound();
     const Chain chain(context, links, true);
     if (chain.fused()) return chain.run();
   }

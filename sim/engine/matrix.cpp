@@ -38,7 +38,6 @@ void multiply_rows(const VectorTable& table, const GemmShape& shape, bool transp
 }
 
 // What the L2 cache holds of a, b and c while b's part is used for all rows of a. Depths are even.
-constexpr int64_t kBlockRows = 128;
 constexpr int64_t kBlockCols = 256;
 constexpr int64_t kBlockDepth = 512;
 

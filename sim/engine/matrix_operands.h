@@ -9,6 +9,9 @@
 
 namespace npu::sim {
 
+// Rows of a and of the result that a kernel is called for: they stay in the L2 cache.
+inline constexpr int64_t kBlockRows = 128;
+
 struct Problem {
   int64_t m, n, k;
   bool transpose_a, transpose_b, accumulate;

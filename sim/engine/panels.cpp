@@ -12,8 +12,6 @@ namespace {
 
 // As many columns as a kernel keeps in registers, so that it reads b from end to end.
 constexpr int64_t kPanelCols = 64;
-// Rows of a and of the result that a kernel is called for: they stay in the L2 cache.
-constexpr int64_t kBlockRows = 128;
 constexpr int64_t kFewestRows = 32;
 constexpr int64_t kFewestMacs = int64_t{1} << 20;
 

@@ -24,7 +24,6 @@ class PanelProduct {
 
   int64_t panels() const;  // blocks of columns
   int64_t depths() const;  // blocks of depth: to be multiplied in order
-  int64_t rows() const { return dst_.rows; }
 
   // The part of b, as it is stored, that a block covers.
   Tile block(int64_t panel, int64_t depth) const;

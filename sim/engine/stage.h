@@ -51,7 +51,6 @@ struct Stage {
   uint8_t fn;
   uint8_t sources;
   bool copy;
-  bool column;  // its shape is one column of the chain's
   bool stream;
   bool stored;  // something reads the result from `out`
   Function function;

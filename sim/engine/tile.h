@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
+#include <new>
 
 #include "sim/engine/jit/fused_code.h"
 #include "sim/engine/simd/vector_table.h"
@@ -55,6 +56,10 @@ class Scratch {
       block.bytes = std::max(bytes + bytes / 2, size_t{4096});
       block.bytes += -block.bytes % kAlignment;
       block.data.reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, block.bytes)));
+      if (block.data == nullptr) {
+        block.bytes = 0;
+        throw std::bad_alloc();
+      }
     }
     return reinterpret_cast<T*>(block.data.get());
   }

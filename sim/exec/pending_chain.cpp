@@ -14,19 +14,31 @@ Shape PendingChain::shape_with(const Step& step) const {
   return count_ == 0 || own.cols > shape_.cols ? own : shape_;
 }
 
-bool PendingChain::read_in_place(const Step& step, BufferId column) const {
-  Compute compute = compute_of(type_of(step.dst));
-  for (const BufferId source : step.src) {
-    if (source != kNoBuffer) compute = common(compute, compute_of(type_of(source)));
+bool PendingChain::stored_as_computed(const Step& step, BufferId column) const {
+  std::array<VectorOperand, 3> operands;
+  for (size_t i = 0; i < operands.size(); ++i) {
+    if (step.src[i] == kNoBuffer) continue;
+    operands[i].is_tile = true;
+    operands[i].tile.dtype = type_of(step.src[i]);
   }
+  Tile dst;
+  dst.dtype = type_of(step.dst);
+  const Compute compute = compute_type(step.inst->op, step.inst->fn, dst, operands);
   const DType type = type_of(column);
   return (compute == Compute::f32 && type == DType::f32) ||
          (compute == Compute::f64 && type == DType::f64);
 }
 
+void PendingChain::touch(BufferId buffer, int32_t columns) {
+  int32_t& known = columns_[buffer];
+  known = known == kUntouched || known == columns ? columns : kBroadcast;
+}
+
 bool PendingChain::takes(const Step& step) const {
   if (count_ == 0) return true;
-  if (count_ == kLongestChain || pinned_[step.dst]) return false;
+  if (count_ == kLongestChain) return false;
+  const int32_t touched = columns_[step.dst];
+  if (touched != kUntouched && touched != step.dst_shape.cols) return false;
   const Shape whole = shape_with(step);
   if (step.dst_shape.rows != whole.rows || shape_.rows != whole.rows) return false;
   // What is narrower than whole rows is a column.
@@ -43,26 +55,27 @@ bool PendingChain::takes(const Step& step) const {
     if (maker_[source] < 0) continue;
     // The result of a link, of another shape than this one's.
     const bool column = shape.cols == 1 && shape.rows == whole.rows;
-    if (!column || !read_in_place(step, source)) return false;
+    if (!column || !stored_as_computed(step, source)) return false;
   }
   return true;
 }
 
 void PendingChain::append(const Step& step, const std::array<VectorOperand, 3>& operands,
                           const std::vector<Tile>& tiles) {
-  const bool reduction = is_reduction(step);
   for (int i = 0; i < 3; ++i) {
     if (!operands[i].is_tile) continue;
     const BufferId source = step.src[i];
+    const bool by_element = is_reduction(step) || step.src_shape[i] == step.dst_shape;
     if (operands[i].link >= 0) {
       dead_[operands[i].link] |= last_read(step, i);
-    } else if (!reduction && step.src_shape[i] != step.dst_shape) {
-      pinned_[source] = any_pinned_ = true;
+    } else {
+      touch(source, by_element ? step.src_shape[i].cols : kBroadcast);
     }
   }
   shape_ = shape_with(step);
   if (maker_[step.dst] >= 0) dead_[maker_[step.dst]] = true;
   links_[count_] = {step.inst->op, step.inst->fn, operands, tiles[step.dst], false};
+  touch(step.dst, step.dst_shape.cols);
   made_[count_] = step.dst;
   dead_[count_] = false;
   maker_[step.dst] = static_cast<int8_t>(count_++);
@@ -97,8 +110,7 @@ void PendingChain::flush() {
 
 void PendingChain::drop() {
   for (int i = 0; i < count_; ++i) maker_[made_[i]] = -1;
-  if (any_pinned_) std::fill(pinned_.begin(), pinned_.end(), 0);
-  any_pinned_ = false;
+  if (count_ > 0) std::fill(columns_.begin(), columns_.end(), kUntouched);
   count_ = 0;
 }
 

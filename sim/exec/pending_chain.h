@@ -16,7 +16,7 @@ class PendingChain {
       : prepared_(&prepared),
         engines_(&engines),
         maker_(static_cast<size_t>(prepared.buffer_count()), -1),
-        pinned_(static_cast<size_t>(prepared.buffer_count()), 0) {}
+        columns_(static_cast<size_t>(prepared.buffer_count()), kUntouched) {}
 
   // May the element-wise step, or the reduction of rows, join those that wait?
   bool takes(const Step& step) const;
@@ -38,18 +38,24 @@ class PendingChain {
   // The shape of whole rows, with the step.
   Shape shape_with(const Step& step) const;
   DType type_of(BufferId buffer) const { return prepared_->buffer(buffer).dtype; }
-  // Is it stored in the type that the step computes in?
-  bool read_in_place(const Step& step, BufferId column) const;
+  // Is it stored in the type that the step computes in, so that the step reads it where it is?
+  bool stored_as_computed(const Step& step, BufferId column) const;
+  // A link reads the buffer, or makes it, with so many columns.
+  void touch(BufferId buffer, int32_t columns);
+
+  // Of columns_: rows pass the chain one after the other, so a buffer may be written again only if
+  // each row finds what earlier links made of that row.
+  static constexpr int32_t kUntouched = 0;
+  static constexpr int32_t kBroadcast = -1;  // or with different numbers of columns
 
   const Prepared* prepared_;
   EngineContext* engines_;
-  std::vector<int8_t> maker_;    // by buffer
-  std::vector<uint8_t> pinned_;  // by buffer: a link reads it as a row, column or element
+  std::vector<int8_t> maker_;     // by buffer
+  std::vector<int32_t> columns_;  // by buffer: how links have read and made it
   std::array<ChainLink, kLongestChain> links_;
   std::array<BufferId, kLongestChain> made_;
   std::array<bool, kLongestChain> dead_;  // nobody but later links reads the result
   int count_ = 0;
-  bool any_pinned_ = false;
   Shape shape_;  // of whole rows
 };
 

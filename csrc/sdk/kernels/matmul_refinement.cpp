@@ -79,7 +79,7 @@ class Neighbours {
   void depths(const MatmulTiling& t) {
     const int64_t all = t.splits == 1 ? p_.k : matmul_split_length(machine_, p_.k, t.splits);
     for (const int64_t k : {t.k * 2, half(t.k, kDepthUnit), all}) {
-      if (k > all) continue;
+      if (k == 0 || k > all) continue;
       MatmulTiling other = t;
       other.k = k;
       add(other);

@@ -42,6 +42,7 @@ class Emitter : public Xbyak::CodeGenerator {
     find_uses();
     emit();
     ready(Xbyak::CodeArray::PROTECT_RE);
+    aside_.clear();
   }
 
  private:
@@ -234,6 +235,10 @@ size_t FusedCache::KeyHash::operator()(const FusedKey& key) const {
     hash ^= hash >> 32;
   }
   return hash;
+}
+
+void FusedCache::bound() {
+  if (codes_.size() > kMostPrograms) codes_.clear();
 }
 
 FusedFunction FusedCache::find(const FusedProgram& program) {

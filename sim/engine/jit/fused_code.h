@@ -86,8 +86,11 @@ class FusedCache {
 
   // Null where the program needs more registers than there are, or the host has no memory for code.
   FusedFunction find(const FusedProgram& program);
+  // Forgets all programs where there are too many. No function found before may be called again.
+  void bound();
 
  private:
+  static constexpr size_t kMostPrograms = 2048;  // some tens of megabytes
   struct Code;
   struct KeyHash {
     size_t operator()(const FusedKey& key) const;

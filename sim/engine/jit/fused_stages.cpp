@@ -31,7 +31,7 @@ int FusedStages::memory(FusedProgram& program, const Place& place, bool row) {
 
 int FusedStages::broadcast(const Broadcast& broadcast) {
   for (int i = 0; i < broadcasts_; ++i) {
-    if (broadcast_[i].value == broadcast.value) return i;
+    if (broadcast_[i].value == broadcast.value && broadcast_[i].step == broadcast.step) return i;
   }
   if (broadcasts_ == kFusedBroadcasts) return -1;
   broadcast_[broadcasts_] = broadcast;

@@ -130,15 +130,18 @@ void VectorCode::store_half(const Address& to, const Zmm& narrow, bool stream) {
   stream ? code_.vmovntdq(to, half) : code_.vmovdqu16(to, half);
 }
 
-// The processor's instruction takes subnormal numbers for zero: vectors that hold some go aside.
+// The processor's instruction takes subnormal numbers for zero and keeps what a NaN carries:
+// vectors that hold such go aside.
 void VectorCode::narrow_to_bf16(const Ymm& to, const Zmm& value) {
+  constexpr uint8_t kQuietNan = 0x01;
   constexpr uint8_t kSubnormal = 0x20;
+  constexpr uint8_t kSignallingNan = 0x80;
   struct Labels {
     Xbyak::Label exact;
     Xbyak::Label done;
   };
   const auto labels = std::make_shared<Labels>();
-  code_.vfpclassps(own_.mask, value, kSubnormal);
+  code_.vfpclassps(own_.mask, value, kQuietNan | kSubnormal | kSignallingNan);
   code_.kortestw(own_.mask, own_.mask);
   code_.jnz(labels->exact, Xbyak::CodeGenerator::T_NEAR);
   code_.vcvtneps2bf16(to, value);

@@ -20,6 +20,28 @@ double chosen_cycles(const sim::Machine& machine, const MatmulProblem& problem) 
       simulate_matmul(machine, problem, choose_matmul_tiling(machine, problem)).cycles);
 }
 
+// Sums of nothing, single elements, extents that no array width divides.
+TEST(MatmulChoice, EveryShapeGetsTilesThatFit) {
+  for (const char* preset : {"n1", "n1-edge", "tpu-v6e"}) {
+    const sim::Machine machine = sim::load_machine(preset);
+    for (const DType type : {DType::bf16, DType::f32, DType::i64}) {
+      MatmulForm form;
+      form.type = form.out_type = type;
+      for (const int64_t m : {1, 5, 20, 130}) {
+        for (const int64_t k : {0, 1, 7, 20, 300}) {
+          for (const int64_t n : {1, 5, 20, 130}) {
+            const MatmulTiling tiling = search_matmul_tiling(machine, form.problem(1, m, n, k));
+            EXPECT_GT(tiling.m, 0);
+            EXPECT_GT(tiling.n, 0);
+            EXPECT_GT(tiling.k, 0);
+            EXPECT_TRUE(matmul_fits(machine, form, tiling)) << m << ' ' << k << ' ' << n;
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST(MatmulChoice, LessWorkTakesNoLonger) {
   struct Range {
     const char* preset;

@@ -215,24 +215,17 @@ TEST(Chain, EqualsItsLinksInTurn) {
           DType::bf16, rows, 1, std::vector<double>(values.begin(), values.begin() + rows));
       const TypedTile row = typed_tile(DType::f32, 1, cols,
                                        std::vector<double>(values.begin(), values.begin() + cols));
-      const auto operand = [](const Tile& tile, int link) {
-        VectorOperand made;
-        made.is_tile = true;
-        made.link = static_cast<int8_t>(link);
-        made.tile = tile;
-        return made;
-      };
       const auto links = [&](const std::array<TypedTile, 5>& out, bool joined) {
-        const auto from = [&](int i) { return operand(out[i].tile, joined ? i : -1); };
-        const VectorOperand source = operand(x.tile, -1);
+        const auto from = [&](int i) { return operand_of(out[i].tile, joined ? i : -1); };
+        const VectorOperand source = operand_of(x.tile);
         const auto fn = [](auto name) { return static_cast<uint8_t>(name); };
         return std::array<ChainLink, 5>{{
-            {Opcode::v_binary, fn(BinaryFn::sub), {source, operand(column.tile, -1)}, out[0].tile},
+            {Opcode::v_binary, fn(BinaryFn::sub), {source, operand_of(column.tile)}, out[0].tile},
             {Opcode::v_unary, fn(UnaryFn::exp), {from(0)}, out[1].tile},
             {Opcode::v_binary, fn(BinaryFn::gt), {from(1), source}, out[2].tile},
             {Opcode::v_ternary,
              fn(TernaryFn::where),
-             {from(2), from(0), operand(row.tile, -1)},
+             {from(2), from(0), operand_of(row.tile)},
              out[3].tile},
             {Opcode::v_unary, fn(UnaryFn::copy), {from(3)}, out[4].tile},
         }};

@@ -80,6 +80,29 @@ TEST(FusedCode, EqualsTheTablesFunctions) {
   EXPECT_GT(functions, 30);
 }
 
+// A NaN becomes the quiet one without sign and payload, whatever lies beside it.
+TEST(FusedCode, NansInBf16DoNotDependOnTheirNeighbours) {
+  EngineContext compiled{vector_table(), {}};
+  if (!compiled.fuse) GTEST_SKIP() << "this host has no AVX-512";
+  for (const double neighbour : {1.0, 1e-40}) {
+    std::vector<double> values(32, 1.0);
+    values[3] = -std::numeric_limits<double>::quiet_NaN();
+    values[20] = std::numeric_limits<double>::quiet_NaN();
+    values[5] = values[22] = neighbour;
+    const TypedTile x = typed_tile(DType::f32, 1, 32, values);
+    const TypedTile y = typed_tile(DType::bf16, 1, 32, std::vector<double>(32));
+    const ChainLink link{Opcode::v_binary,
+                         static_cast<uint8_t>(BinaryFn::mul),
+                         {operand_of(x.tile), scalar(1)},
+                         y.tile};
+    run_chain(compiled, {&link, 1});
+    const auto* bits = reinterpret_cast<const uint16_t*>(y.bytes.data());
+    EXPECT_EQ(bits[3], 0x7fc0);
+    EXPECT_EQ(bits[20], 0x7fc0);
+    EXPECT_EQ(bits[4], 0x3f80);
+  }
+}
+
 // x[i] + b for every i, and the sum again for each further step.
 FusedProgram sums(int steps) {
   FusedProgram program;
