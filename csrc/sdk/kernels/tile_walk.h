@@ -29,7 +29,7 @@ inline constexpr int64_t kUnlimited = INT64_MAX;
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Elements of a tile with which a core that streams hides the latency of the memory: its load
-// buffers hold twice of what the memory delivers to it meanwhile. At least kTileElements.
+// buffers hold twice of what memory and port deliver to it meanwhile. At least kTileElements.
 int64_t tile_elements(const sim::Machine& machine);
 
 // Elements that fit where each element of a tile takes `bytes` of scratchpad, at most `most`, or
