@@ -8,6 +8,7 @@ find_package(GTest REQUIRED)
 find_library(SLEEF_LIBRARY sleef REQUIRED)
 find_library(LIBXSMM_LIBRARY NAMES libxsmm.a REQUIRED)
 find_library(LIBXSMM_NOBLAS_LIBRARY NAMES libxsmmnoblas.a REQUIRED)
+find_path(XBYAK_INCLUDE_DIR xbyak/xbyak.h REQUIRED)
 
 if(NOT NPU_WITH_TORCH)
   return()
