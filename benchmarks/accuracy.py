@@ -25,7 +25,10 @@ LEFT_OUT = "each row, fitted to the others"
 
 
 def left_out() -> list[float]:
-    """The error of each row when the constants are fitted to the others: takes half a minute."""
+    """The error of each row when the constants are fitted to the others: takes half a minute.
+
+    In a process of its own, whose choices of tiles for all those machines nobody keeps.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "figures.json"
         subprocess.run(

@@ -90,7 +90,8 @@ def main() -> int:
     if any(figure.topic == accuracy.TOPIC for figure in figures):
         accuracy_plot.write(args.out / "accuracy.svg")
     if args.update:
-        reference.update({figure.key: round(figure.ratio, 4) for figure in figures})
+        kept = reference if args.only else {}
+        reference = kept | {figure.key: round(figure.ratio, 4) for figure in figures}
         REFERENCE.write_text(json.dumps(reference, indent=2) + "\n")
     return 1 if faults else 0
 

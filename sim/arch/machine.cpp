@@ -190,6 +190,14 @@ int64_t Machine::scratchpad_bytes() const { return int64_t{core.scratchpad_kib} 
 
 double Machine::hbm_bytes_per_cycle() const { return hbm.bandwidth_gbps / clock_ghz; }
 
+int Machine::load_bytes_per_cycle() const {
+  return std::min(noc.bytes_per_cycle, dma.load_queues * dma.bytes_per_cycle);
+}
+
+int Machine::store_bytes_per_cycle() const {
+  return std::min(noc.bytes_per_cycle, dma.store_queues * dma.bytes_per_cycle);
+}
+
 double Machine::hbm_stream_efficiency() const {
   const double row_ns = hbm.row_bytes * hbm.channels / hbm.bandwidth_gbps;
   return (1 - hbm.refresh_fraction) /

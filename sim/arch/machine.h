@@ -99,6 +99,9 @@ struct Machine {
   int64_t capacity_bytes() const;
   int64_t scratchpad_bytes() const;
   double hbm_bytes_per_cycle() const;  // at the peak
+  // Of one core, by all its queues of a kind and its port.
+  int load_bytes_per_cycle() const;
+  int store_bytes_per_cycle() const;
   // What a long sequential read reaches of the peak: refresh and the opening of rows take the rest.
   //   (1 - refresh_fraction) / (max(1, activate_ns / t) + row_miss_ns / t)
   // with t the ns in which a channel moves a row.

@@ -31,7 +31,9 @@ class Chain {
       : context_(context), links_(links) {
     measure();
     classify(fuse && (links.size() > 1 || links[0].stream || mixes_types(links[0])));
+    find_segments();
     find_last_uses();
+    slot_.fill(-1);
     plan_blocks();
     allocate(context);
     for (size_t i = 0; i < links_.size(); ++i) {
@@ -103,15 +105,16 @@ class Chain {
   bool starts_segment(size_t i) const {
     return i == 0 || kind_[i] != kind_[i - 1] || kind_[i] == Kind::kReduction;
   }
-  size_t segment_end(size_t i) const {
-    size_t end = i + 1;
-    while (end < links_.size() && !starts_segment(end)) ++end;
-    return end;
+  void find_segments() {
+    size_t end = links_.size();
+    for (size_t i = end; i-- > 0;) {
+      segment_end_[i] = end;
+      if (starts_segment(i)) end = i;
+    }
   }
 
   void find_last_uses() {
     for (size_t i = 0; i < links_.size(); ++i) {
-      slot_[i] = -1;
       last_use_[i] = i;
       for (const VectorOperand& operand : links_[i].operands) {
         if (operand.link >= 0) last_use_[operand.link] = i;
@@ -122,7 +125,7 @@ class Chain {
   // Whether the result has to be somewhere: a fused stage hands it on in a register.
   bool stored(size_t i) const {
     return links_[i].dst.data != nullptr || kind_[i] != Kind::kFused ||
-           last_use_[i] >= segment_end(i);
+           last_use_[i] >= segment_end_[i];
   }
 
   static bool mixes_types(const ChainLink& link) {
@@ -157,7 +160,7 @@ class Chain {
       widest =
           std::max({widest, element_bytes(compute_[i]), int64_t{size_of(links_[i].dst.dtype)}});
     }
-    const bool one_function = kind_[0] == Kind::kFused && segment_end(0) == links_.size();
+    const bool one_function = kind_[0] == Kind::kFused && segment_end_[0] == links_.size();
     const bool one_pass = links_.size() == 1 && !converts(0);
     if (by_rows_) {
       limit_ = std::max(kGroupElements, cols_);
@@ -245,7 +248,7 @@ class Chain {
     }
     // A fused segment takes some elements through all its stages, so what it reads stays until its
     // end.
-    if (kind_[number] == Kind::kFused && number + 1 < segment_end(number)) return;
+    if (kind_[number] == Kind::kFused && number + 1 < segment_end_[number]) return;
     for (size_t i = 0; i <= number; ++i) {
       if (last_use_[i] <= number && slot_[i] >= 0) {
         taken_ &= ~(1u << slot_[i]);
@@ -284,13 +287,13 @@ class Chain {
     if (full) {
       if (convert && kind_[number] != Kind::kFused) share<T>(source, operand.link < 0, index);
     } else if (source.kind == Source::kScalar) {
-      load(reinterpret_cast<T*>(&source.value), source, tile.data, 1);
+      load_elements(context_.table, reinterpret_cast<T*>(&source.value), source, tile.data, 1);
     } else if (convert) {
       assert(operand.link < 0);  // it is there already
       T* to = reinterpret_cast<T*>(broadcasts_);
       broadcasts_ += tile.elements();
       for (int64_t r = 0; r < tile.rows; ++r) {
-        load(to + r * tile.cols, source, tile.row(r), tile.cols);
+        load_elements(context_.table, to + r * tile.cols, source, tile.row(r), tile.cols);
       }
       source.place = {reinterpret_cast<std::byte*>(to), tile.cols, kStorage};
     }
@@ -328,18 +331,9 @@ class Chain {
     shared_[static_cast<size_t>(shared_count_++)] = {source.place, source.truth, source.converted};
   }
 
-  template <class T>
-  void load(T* out, const Source& source, const std::byte* data, int64_t n) const {
-    if (source.truth) {
-      load_truth(context_.table, out, source.place.dtype, data, n);
-    } else {
-      load_as(context_.table, out, source.place.dtype, data, n);
-    }
-  }
-
   void make_segments() {
-    for (size_t i = 0; i < links_.size(); i = segment_end(i)) {
-      const size_t end = segment_end(i);
+    for (size_t i = 0; i < links_.size(); i = segment_end_[i]) {
+      const size_t end = segment_end_[i];
       Segment& segment = segments_[segment_count_++];
       segment.first = static_cast<uint8_t>(i);
       segment.last = static_cast<uint8_t>(end);
@@ -394,6 +388,7 @@ class Chain {
   unsigned taken_ = 0;  // slots in use while the stages are laid out
   std::array<Kind, kLongestChain> kind_;
   std::array<Compute, kLongestChain> compute_;
+  std::array<size_t, kLongestChain> segment_end_;  // one past the segment that the link is in
   std::array<size_t, kLongestChain> last_use_;
   std::array<int8_t, kLongestChain> slot_;
   std::array<Stage, kLongestChain> stages_;

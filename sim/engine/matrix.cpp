@@ -98,10 +98,7 @@ void multiply_f32(EngineContext& context, const Problem& problem, float* c, int6
         if (block.transpose_b || problem.m <= kBlockRows) return;
         // Rows far apart, which are read again and again, fall into few sets of the caches.
         float* packed = context.scratch.get<float>(Scratch::kIndex, block.k * block.n);
-        for (int64_t k = 0; k < block.k; ++k) {
-          std::memcpy(packed + k * block.n, stored.data + k * stored.ld,
-                      static_cast<size_t>(block.n) * sizeof(float));
-        }
+        pack_rows(stored, block.k, block.n, packed);
         right = {packed, block.n};
       },
       [&](Problem block, float* out, const Matrix<float>& left) {

@@ -4,6 +4,12 @@
 
 namespace npu::sim {
 
+void pack_rows(const Matrix<float>& b, int64_t k, int64_t n, float* out) {
+  for (int64_t i = 0; i < k; ++i) {
+    std::memcpy(out + i * n, b.data + i * b.ld, static_cast<size_t>(n) * sizeof(float));
+  }
+}
+
 void pack_pairs(EngineContext& context, const Problem& problem, const Matrix<uint16_t>& b,
                 uint16_t* out) {
   const int64_t pairs = (problem.k + 1) / 2;

@@ -46,6 +46,9 @@ Matrix<T> part(const Matrix<T>& stored, bool transposed, int64_t row, int64_t co
   return {stored.data + row * stored.ld + col, stored.ld};
 }
 
+// [k, n] of b in `out`, rows next to each other.
+void pack_rows(const Matrix<float>& b, int64_t k, int64_t n, float* out);
+
 // b as [k / 2, n, 2] in `out`, k rounded up with zeros.
 void pack_pairs(EngineContext& context, const Problem& problem, const Matrix<uint16_t>& b,
                 uint16_t* out);

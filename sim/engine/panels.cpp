@@ -1,7 +1,6 @@
 #include "sim/engine/panels.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "sim/engine/gemm_kernels.h"
@@ -68,8 +67,7 @@ void PanelProduct::pack(EngineContext& context, const Tile& block, std::byte* ou
   if (form_.transpose_b) {
     return context.table.transpose[2](out, cols, block.data, block.ld, cols, depth);
   }
-  const auto bytes = static_cast<size_t>(cols) * sizeof(float);
-  for (int64_t k = 0; k < depth; ++k, out += bytes) std::memcpy(out, block.row(k), bytes);
+  pack_rows(stored_in<float>(block), depth, cols, reinterpret_cast<float*>(out));
 }
 
 void PanelProduct::multiply(EngineContext& context, int64_t panel, int64_t depth,

@@ -74,11 +74,7 @@ class Runner {
     const std::byte* data = source.place.row(block_, i);
     if (!source.convert) return reinterpret_cast<const T*>(data);
     T* out = reinterpret_cast<T*>(source.converted.row(block_, i));
-    if (source.truth) {
-      load_truth(table_, out, source.place.dtype, data, n);
-    } else {
-      load_as(table_, out, source.place.dtype, data, n);
-    }
+    load_elements(table_, out, source, data, n);
     return out;
   }
 

@@ -38,12 +38,23 @@ struct Source {
   enum Kind : uint8_t { kFull, kRow, kColumn, kScalar };
   Kind kind;
   bool convert;  // kFull only: the others are converted before the loop
-  bool truth;    // with `convert`: only whether it is zero
+  bool truth;    // where it is converted: only whether it is zero
   int8_t link;   // the stage that makes it, or -1
   Place place;
   Place converted;  // where `convert` puts the elements
   int64_t value;    // kScalar: the bits of an element in compute type
 };
+
+// Elements from `data`, of the source's stored type, in compute type.
+template <class T>
+void load_elements(const VectorTable& table, T* out, const Source& source, const std::byte* data,
+                   int64_t n) {
+  if (source.truth) {
+    load_truth(table, out, source.place.dtype, data, n);
+  } else {
+    load_as(table, out, source.place.dtype, data, n);
+  }
+}
 
 struct Stage {
   Compute compute;

@@ -53,9 +53,8 @@ double fill_and_drain(const sim::Machine& machine) {
 double transfer(const sim::Machine& machine, int64_t bytes) {
   constexpr double kReached = 0.9;  // of the peak
   const double share = kReached * machine.hbm_bytes_per_cycle() / machine.core.count;
-  const auto queues = static_cast<double>(machine.dma.load_queues * machine.dma.bytes_per_cycle);
   return static_cast<double>(bytes) /
-         std::min({share, queues, static_cast<double>(machine.noc.bytes_per_cycle)});
+         std::min(share, static_cast<double>(machine.load_bytes_per_cycle()));
 }
 
 // Cycles of a launch of many rows, for comparing sizes: what a range of keys costs a program, and

@@ -12,8 +12,8 @@
 
 namespace npu::kernels {
 
-// It knows how much engines, ports and the memory have to do and what cannot
-// overlap: the first loads, the last stores and, where accumulators are single, the epilogues.
+// It knows how much engines, ports and the memory have to do and what cannot overlap: the first
+// loads, the last stores and, where accumulators are single, the epilogues.
 class MatmulModel {
  public:
   MatmulModel(const sim::Machine& machine, const MatmulProblem& problem)
@@ -24,10 +24,8 @@ class MatmulModel {
         partial_bytes_(matmul_footprint(problem.form.partial())),
         element_(sim::size_of(problem.form.type)),
         stream_(machine.hbm_bytes_per_cycle() * machine.hbm_stream_efficiency()),
-        load_(std::min(machine.noc.bytes_per_cycle,
-                       machine.dma.load_queues * machine.dma.bytes_per_cycle)),
-        store_(std::min(machine.noc.bytes_per_cycle,
-                        machine.dma.store_queues * machine.dma.bytes_per_cycle)),
+        load_(machine.load_bytes_per_cycle()),
+        store_(machine.store_bytes_per_cycle()),
         latency_(machine.hbm.latency_ns * machine.clock_ghz) {}
 
   bool fits(const MatmulTiling& t) const { return spare(t) >= 0; }

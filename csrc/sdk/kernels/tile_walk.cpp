@@ -19,9 +19,7 @@ constexpr int64_t kTileGranule = 1024;  // elements
 
 int64_t tile_elements(const sim::Machine& machine) {
   constexpr int64_t kElementBytes = 2;  // of the types that most is done in
-  const double port =
-      std::min(machine.noc.bytes_per_cycle, machine.dma.load_queues * machine.dma.bytes_per_cycle) *
-      machine.clock_ghz;
+  const double port = machine.load_bytes_per_cycle() * machine.clock_ghz;
   const double share = machine.hbm.bandwidth_gbps / machine.core.count;
   const double bytes_in_flight = machine.hbm.latency_ns * std::min(port, share);
   const double elements = 2 * bytes_in_flight / load_buffers(machine) / kElementBytes;

@@ -249,12 +249,11 @@ FusedFunction FusedCache::find(const FusedProgram& program) {
     code->emitter.emplace(program);
     code->function = code->emitter->getCode<FusedFunction>();
   } catch (const TooLarge&) {
-    code->emitter.reset();
+    // Remembered as having none.
   } catch (const Xbyak::Error& error) {
     // Hosts may refuse memory for code.
     const int reason = error;
     if (reason != Xbyak::ERR_CANT_ALLOC && reason != Xbyak::ERR_CANT_PROTECT) throw;
-    code->emitter.reset();
   }
   return codes_.emplace(key, std::move(code)).first->second->function;
 }

@@ -20,6 +20,16 @@ double chosen_cycles(const sim::Machine& machine, const MatmulProblem& problem) 
       simulate_matmul(machine, problem, choose_matmul_tiling(machine, problem)).cycles);
 }
 
+using Extents = std::array<int64_t, 3>;  // m, n, k
+
+void expect_no_longer(const sim::Machine& machine, const MatmulForm& form, const Extents& less,
+                      const Extents& more) {
+  const double longest = chosen_cycles(machine, form.problem(1, more[0], more[1], more[2]));
+  EXPECT_LE(chosen_cycles(machine, form.problem(1, less[0], less[1], less[2])), 1.02 * longest)
+      << machine.name << ": m, n, k = " << less[0] << ", " << less[1] << ", " << less[2]
+      << " instead of " << more[0] << ", " << more[1] << ", " << more[2];
+}
+
 // Sums of nothing, single elements, extents that no array width divides.
 TEST(MatmulChoice, EveryShapeGetsTilesThatFit) {
   for (const char* preset : {"n1", "n1-edge", "tpu-v6e"}) {
@@ -57,21 +67,18 @@ TEST(MatmulChoice, LessWorkTakesNoLonger) {
     MatmulForm form;
     form.type = form.out_type = DType::bf16;
     for (int i = 0; i < pairs; ++i) {
-      std::array<int64_t, 3> more{};
+      Extents more{};
       for (int64_t& extent : more) {
         extent = static_cast<int64_t>(std::exp(real(0, std::log(static_cast<double>(limit)))));
       }
-      std::array<int64_t, 3> less = more;
+      Extents less = more;
       const int which = std::uniform_int_distribution<>(1, 7)(engine);
       for (int d = 0; d < 3; ++d) {
         if ((which >> d & 1) == 0) continue;
         const double factor = i % 2 == 0 ? real(0.8, 1) : real(0, 1);
         less[d] = std::max<int64_t>(1, static_cast<int64_t>(factor * static_cast<double>(more[d])));
       }
-      const double longest = chosen_cycles(machine, form.problem(1, more[0], more[1], more[2]));
-      EXPECT_LE(chosen_cycles(machine, form.problem(1, less[0], less[1], less[2])), 1.02 * longest)
-          << preset << ": m, n, k = " << less[0] << ", " << less[1] << ", " << less[2]
-          << " instead of " << more[0] << ", " << more[1] << ", " << more[2];
+      expect_no_longer(machine, form, less, more);
     }
   }
 }
@@ -91,23 +98,19 @@ TEST(MatmulChoice, LessOfOneExtentTakesNoLonger) {
     };
     MatmulForm form;
     form.type = form.out_type = DType::bf16;
-    const std::array<int64_t, 3> unit = {1, machine.dma.burst_bytes / 2,
-                                         machine.dma.burst_bytes / 2};
+    const Extents unit = {1, machine.dma.burst_bytes / 2, machine.dma.burst_bytes / 2};
     for (int i = 0; i < 300; ++i) {
-      std::array<int64_t, 3> more{};
+      Extents more{};
       for (int d = 0; d < 3; ++d) {
         const double extent = std::exp(real(0, std::log(static_cast<double>(limit))));
         more[d] = ceil_div(static_cast<int64_t>(extent), unit[d]) * unit[d];
       }
-      std::array<int64_t, 3> less = more;
+      Extents less = more;
       const int d = i % 3;
       const double factor = i % 2 == 0 ? real(0.8, 1) : real(0, 1);
       less[d] = ceil_div(static_cast<int64_t>(factor * static_cast<double>(more[d])), unit[d]);
       less[d] = std::max(less[d], int64_t{1}) * unit[d];
-      const double longest = chosen_cycles(machine, form.problem(1, more[0], more[1], more[2]));
-      EXPECT_LE(chosen_cycles(machine, form.problem(1, less[0], less[1], less[2])), 1.02 * longest)
-          << preset << ": m, n, k = " << less[0] << ", " << less[1] << ", " << less[2]
-          << " instead of " << more[0] << ", " << more[1] << ", " << more[2];
+      expect_no_longer(machine, form, less, more);
     }
   }
 }

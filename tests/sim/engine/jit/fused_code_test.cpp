@@ -36,6 +36,16 @@ std::vector<double> difficult_values(std::mt19937& generator, size_t count) {
   return values;
 }
 
+// The tests below are left out where the host has no code to run, and nowhere else.
+TEST(FusedCode, IsThereWhereverTheHostRunsIt) {
+  for (const char* name : {"avx2", "avx512"}) {
+    const VectorTable* table = vector_table(name);
+    if (table == nullptr) continue;
+    EXPECT_EQ(table->fuses, table == vector_table("avx512"));
+    EXPECT_EQ((EngineContext{*table, {}}.fuse), table->fuses);
+  }
+}
+
 // Every function that can be compiled gives the same compiled, alone or after a conversion, as from
 // the table, for every type, streamed or not, and for whole registers and their tails.
 TEST(FusedCode, EqualsTheTablesFunctions) {
