@@ -2,6 +2,7 @@
 // the assembler and the disassembler all follow this one table.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -50,6 +51,47 @@ std::span<const FlagName> flag_names();
 
 // Do the instruction's kValue operands hold reals? They do as soon as one tile is floating.
 bool takes_reals(const Program& program, const Instruction& instruction);
+
+// What a scalar operand may change of the time that the instruction, or what follows, takes.
+enum class Steers : uint8_t {
+  kTime,      // a count, a condition, a shape, a size, a stride
+  kAddress,   // where in a row of the memory a transfer begins
+  kPosition,  // nothing: where in a tile something lies, which may be outside of it
+};
+
+// Calls f(slot, Steers) for the scalar operands of anything but scalar arithmetic. Those that
+// vector instructions only compute with or draw from are not among them.
+template <class F>
+void for_each_steering_operand(const Instruction& inst, F&& f) {
+  for (const Operand& operand : form_of(inst.op, inst.fn).operands) {
+    const size_t i = operand.index;
+    switch (operand.role) {
+      case Role::kShape:
+        f(inst.s[i], Steers::kTime);
+        f(inst.s[i + 1], Steers::kTime);
+        break;
+      case Role::kOptional:
+        f(inst.s[i], Steers::kTime);
+        break;
+      case Role::kMemory:
+        f(inst.s[i], Steers::kAddress);
+        break;
+      case Role::kAccess:
+        for (size_t dim = 0; dim < inst.ndim; ++dim) {
+          f(inst.s[kDmaSizes + dim], Steers::kTime);
+          f(inst.s[kDmaStrides + dim], Steers::kTime);
+        }
+        break;
+      case Role::kInteger:
+        if (inst.op == Opcode::v_random) break;  // seed and counter
+        f(inst.s[i], inst.op == Opcode::v_slice || inst.op == Opcode::v_insert ? Steers::kPosition
+                                                                               : Steers::kTime);
+        break;
+      default:
+        break;  // tiles, and numbers that vector instructions compute with
+    }
+  }
+}
 
 // Is the name kept for something else in the text form: r0 to r63, inf, nan?
 bool is_reserved_name(std::string_view name);

@@ -34,30 +34,8 @@ class Steering {
       return;
     }
     if (inst.op == Opcode::s_select) return;
-    for (const Operand& operand : form_of(inst.op, inst.fn).operands) {
-      const size_t i = operand.index;
-      switch (operand.role) {
-        case Role::kInteger:
-          if (inst.op == Opcode::v_random) break;
-          [[fallthrough]];
-        case Role::kOptional:
-        case Role::kMemory:
-          add(inst.s[i]);
-          break;
-        case Role::kShape:
-          add(inst.s[i]);
-          add(inst.s[i + 1]);
-          break;
-        case Role::kAccess:
-          for (size_t dim = 0; dim < inst.ndim; ++dim) {
-            add(inst.s[kDmaSizes + dim]);
-            add(inst.s[kDmaStrides + dim]);
-          }
-          break;
-        default:
-          break;  // tiles, and numbers that vector instructions compute with
-      }
-    }
+    // Positions, too: one outside its tile ends the launch.
+    for_each_steering_operand(inst, [&](Slot slot, Steers) { add(slot); });
   }
 
   // What is computed from steers where the result does.

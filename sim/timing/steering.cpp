@@ -130,36 +130,10 @@ int Steering::offset_bits(const Instruction& inst) const {
 }
 
 void Steering::need_operands(const Instruction& inst, Bits& needed) const {
-  for (const Operand& operand : form_of(inst.op, inst.fn).operands) {
-    const size_t i = operand.index;
-    switch (operand.role) {
-      case Role::kShape:
-        need(needed, inst.s[i], kAllBits);
-        need(needed, inst.s[i + 1], kAllBits);
-        break;
-      case Role::kOptional:
-        need(needed, inst.s[i], kAllBits);
-        break;
-      case Role::kMemory:
-        need(needed, inst.s[i], offset_bits(inst));
-        break;
-      case Role::kAccess:
-        for (size_t dim = 0; dim < inst.ndim; ++dim) {
-          need(needed, inst.s[kDmaSizes + dim], kAllBits);
-          need(needed, inst.s[kDmaStrides + dim], kAllBits);
-        }
-        break;
-      case Role::kInteger:
-        // Where a slice lies and what is drawn take no time.
-        if (inst.op != Opcode::v_slice && inst.op != Opcode::v_insert &&
-            inst.op != Opcode::v_random) {
-          need(needed, inst.s[i], kAllBits);
-        }
-        break;
-      default:
-        break;  // tiles, and numbers that vector instructions compute with
-    }
-  }
+  for_each_steering_operand(inst, [&](Slot slot, Steers what) {
+    if (what == Steers::kPosition) return;
+    need(needed, slot, what == Steers::kAddress ? offset_bits(inst) : kAllBits);
+  });
 }
 
 uint64_t Steering::class_of(int64_t pid) {

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "csrc/sdk/kernels/tile_walk.h"
+#include "sim/timing/durations.h"
 
 namespace npu::kernels {
 
@@ -39,14 +40,10 @@ int64_t keys_of_many_rows(const sim::Machine& machine) {
 // Few rows leave the memory to be waited for: longer tiles hide its latency.
 int64_t keys_of_few_rows(const sim::Machine& machine) { return 8 * machine.matrix.cols; }
 
-// Cycles in which the matrix engine takes weights.
-int64_t load_cycles(const sim::Machine& machine) {
-  return ceil_div(machine.matrix.rows, machine.matrix.load_rows);
-}
-
 // Cycles from a product's first operand to its first result.
 double fill_and_drain(const sim::Machine& machine) {
-  return static_cast<double>(load_cycles(machine) + machine.matrix.rows + machine.matrix.cols);
+  const auto& m = machine.matrix;
+  return static_cast<double>(ceil_div(m.rows, m.load_rows) + m.rows + m.cols);
 }
 
 // Cycles of a core's transfer while all cores load.
@@ -95,14 +92,10 @@ class BlockCosts {
   static constexpr double kPipelineGap = 2;
 
   double products(const AttentionForm& form, int64_t rows) const {
-    const auto& m = machine_.matrix;
-    const double stream = std::ceil(static_cast<double>(rows) / machine_.matrix_rate(form.type));
-    const double tile = m.preload ? std::max(stream + static_cast<double>(m.swap_cycles),
-                                             static_cast<double>(load_cycles(machine_)))
-                                  : stream + static_cast<double>(2 * m.rows + m.cols);
-    const int64_t tiles = ceil_div(form.head_dim, m.rows) * ceil_div(form.keys, m.cols) +
-                          ceil_div(form.keys, m.rows) * ceil_div(form.value_dim, m.cols);
-    return tile * static_cast<double>(tiles);
+    const auto busy = [&](int64_t k, int64_t n) {
+      return static_cast<double>(sim::matrix_duration(machine_, form.type, rows, k, n).occupancy);
+    };
+    return busy(form.head_dim, form.keys) + busy(form.keys, form.value_dim);
   }
 
   double softmax(const AttentionForm& form, int64_t rows) const {

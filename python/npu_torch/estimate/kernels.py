@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from npu_torch.estimate.tensors import Estimator, Sequences, kv_cache
+from npu_torch.estimate.tensors import Estimator, KvCache, Sequences, kv_cache
 
 Ask = Callable[[], None]
 
@@ -39,11 +39,15 @@ def paged_attention(
     head_dim: int,
     block: int,
     dtype: str,
+    cache: KvCache = kv_cache,
 ) -> Ask:
-    """One new token of each sequence attends to its context, in blocks of a KV cache."""
+    """One new token of each sequence attends to its context, in blocks of a KV cache.
+
+    `cache` lays it out.
+    """
     s = Sequences(e, [1] * len(contexts), contexts, block)
     q, out = (e.empty(dtype, [s.tokens, heads, head_dim]) for _ in range(2))
-    k_cache, v_cache = kv_cache(e, dtype, s.blocks, block, kv_heads, head_dim)
+    k_cache, v_cache = cache(e, dtype, s.blocks, block, kv_heads, head_dim)
     return lambda: e.paged_attention(
         out, q, k_cache, v_cache, s.table, s.query_starts, s.kv_lens, s.max_query_len
     )

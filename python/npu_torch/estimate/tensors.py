@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -44,6 +44,10 @@ class Sequences:
         self.query_starts = e.integers(array("i", accumulate(query_lens, initial=0)), [count + 1])
         self.kv_lens = e.integers(array("i", kv_lens), [count])
         self.slots = e.empty("i64", [self.tokens])
+
+
+# Keys and values [blocks, block, heads, dim]: estimator, dtype, blocks, block, heads, dim.
+KvCache = Callable[[Estimator, str, int, int, int, int], tuple[Tensor, Tensor]]
 
 
 def kv_cache(
