@@ -18,6 +18,8 @@ constexpr int kConversions = 4;
 // Conversions that several links share.
 constexpr int kShared = 4;
 
+static_assert(kLongestChain <= kFusedSteps);  // a whole chain may be one function
+
 bool same_shape(const Tile& a, const Tile& b) { return a.rows == b.rows && a.cols == b.cols; }
 
 Compute reduction_type(const Tile& dst, const Tile& src) {

@@ -313,19 +313,17 @@ void VectorCode::clamp_symmetric(const Zmm& to, const Zmm& x, float bound, const
 
 // The steps of Exp and erf_f32 in simd/float_functions.cpp, one by one.
 void VectorCode::exp(const Zmm& to, const Zmm& x) {
-  constexpr float kFarthest = 170;
+  using Series = ExpSeries;
   const Zmm bounded = temporary(0);
   const Zmm n = temporary(1);
   const Zmm p = temporary(2);
-  clamp_symmetric(bounded, x, kFarthest, n);
-  code_.vmulps(n, bounded, pool_.all(0x1.715476p0f));
+  clamp_symmetric(bounded, x, Series::kFarthest, n);
+  code_.vmulps(n, bounded, pool_.all(Series::kPerLog2));
   code_.vrndscaleps(n, n, kNearest);
-  code_.vfmadd231ps(bounded, n, pool_.all(-0x1.62e4p-1f));
-  code_.vfmadd231ps(bounded, n, pool_.all(-0x1.7f7d1cp-20f));
-  code_.vbroadcastss(p, pool_.one(1.0f / 5040));
-  for (const float c : {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f}) {
-    code_.vfmadd213ps(p, bounded, pool_.all(c));
-  }
+  code_.vfmadd231ps(bounded, n, pool_.all(-Series::kLog2High));
+  code_.vfmadd231ps(bounded, n, pool_.all(-Series::kLog2Low));
+  code_.vbroadcastss(p, pool_.one(Series::kFirst));
+  for (const float c : Series::kCoefficients) code_.vfmadd213ps(p, bounded, pool_.all(c));
   code_.vmulps(to, bounded, bounded);
   code_.vfmadd213ps(p, to, bounded);
   code_.vaddps(p, p, pool_.all(1.0f));
@@ -333,16 +331,14 @@ void VectorCode::exp(const Zmm& to, const Zmm& x) {
 }
 
 void VectorCode::erf(const Zmm& to, const Zmm& x) {
-  constexpr float kOne = 3.92f;
-  constexpr float kEighths = 0x1.8p20f;
   const Zmm clamped = temporary(0);
   const Zmm d = temporary(1);
   const Zmm shifted = temporary(2);
   const Zmm c = temporary(3);
-  clamp_symmetric(clamped, x, kOne, d);
+  clamp_symmetric(clamped, x, ErfTable::kOne, d);
   code_.vandps(d, clamped, pool_.all(~kSignBit));
-  code_.vaddps(shifted, d, pool_.all(kEighths));
-  code_.vsubps(c, shifted, pool_.all(kEighths));
+  code_.vaddps(shifted, d, pool_.all(ErfTable::kEighths));
+  code_.vsubps(c, shifted, pool_.all(ErfTable::kEighths));
   code_.vsubps(d, d, c);
   const auto coefficient = [&](const Zmm& result, int degree) {
     const auto low = static_cast<size_t>(degree) * 2;

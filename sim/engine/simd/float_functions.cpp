@@ -196,20 +196,15 @@ inline Vf scale(Vf x, Vf n) {
 }
 
 struct Exp {
-  // e^x = 2^n e^r with |r| <= ln(2) / 2, and Taylor's series of e^r.
   static Vf f(Vf x) {
-    constexpr float kFarthest = 170;           // beyond, the result is infinite or zero
-    constexpr float kLog2High = 0x1.62e4p-1f;  // n times this is exact
-    constexpr float kLog2Low = 0x1.7f7d1cp-20f;
+    using Series = ExpSeries;
     const auto all = [](float value) { return value - Vf{}; };
-    const Vf bounded = clamp_symmetric(x, kFarthest);
-    const Vf n = nearest(bounded * all(0x1.715476p0f));
-    const Vf r = multiply_add(n, all(-kLog2Low), multiply_add(n, all(-kLog2High), bounded));
-    Vf p = multiply_add(all(1.0f / 5040), r, all(1.0f / 720));
-    p = multiply_add(p, r, all(1.0f / 120));
-    p = multiply_add(p, r, all(1.0f / 24));
-    p = multiply_add(p, r, all(1.0f / 6));
-    p = multiply_add(p, r, all(0.5f));
+    const Vf bounded = clamp_symmetric(x, Series::kFarthest);
+    const Vf n = nearest(bounded * all(Series::kPerLog2));
+    const Vf high = multiply_add(n, all(-Series::kLog2High), bounded);
+    const Vf r = multiply_add(n, all(-Series::kLog2Low), high);
+    Vf p = all(Series::kFirst);
+    for (const float c : Series::kCoefficients) p = multiply_add(p, r, all(c));
     return scale(multiply_add(p, r * r, r) + 1.0f, n);
   }
   static Vd f(Vd x) { return NPU_SLEEF_F64(exp, u10)(x); }
@@ -223,13 +218,11 @@ void erf_f32(float* out, const float* a, int64_t n) {
   const Lookup c2(table[2]);
   const Lookup c3(table[3]);
   const Lookup c4(table[4]);
-  constexpr float kOne = 3.92f;          // from here on the polynomial gives 1
-  constexpr float kEighths = 0x1.8p20f;  // added to |x|, it leaves the multiple of 1/8
   const auto f = [&](Vf x) {
-    const Vf clamped = clamp_symmetric(x, kOne);
+    const Vf clamped = clamp_symmetric(x, ErfTable::kOne);
     const Vf size = absolute(clamped);
-    const Vf shifted = size + kEighths;
-    const Vf d = size - (shifted - kEighths);
+    const Vf shifted = size + ErfTable::kEighths;
+    const Vf d = size - (shifted - ErfTable::kEighths);
     Vf p = multiply_add(c4(shifted), d, c3(shifted));
     p = multiply_add(p, d, c2(shifted));
     p = multiply_add(p, d, c1(shifted));
