@@ -20,9 +20,11 @@ from sglang_engine import NoFallbacks, greedy, ids_of, running
 def test_retraction_with_pages_of_several_sizes(reference, page_size):
     """Eight requests grow beyond the cache until some must give way and start again."""
     options = {"schedule_conservativeness": 0.0, "disable_radix_cache": True}
-    with running(page_size=page_size, max_total_tokens=512, **options) as engine:
-        # Of requests that may not end early, SGLang takes up no more than fit.
-        params = {"temperature": 0, "max_new_tokens": 96}
+    with running(page_size=page_size, max_total_tokens=768, **options) as engine:
+        # SGLang takes up no more requests at once than fit with all their tokens, but, once the
+        # first has ended, others beside those that have still to grow.
+        lengths = [8] + [160] * (len(PROMPTS) - 1)
+        params = [{"temperature": 0, "max_new_tokens": length} for length in lengths]
         with NoFallbacks(engine):
             outputs = engine.generate(input_ids=ids_of(PROMPTS), sampling_params=params)
         assert sum(output["meta_info"]["num_retractions"] for output in outputs) > 0
