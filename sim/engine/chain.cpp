@@ -32,7 +32,7 @@ class Chain {
   Chain(EngineContext& context, std::span<const ChainLink> links, bool fuse)
       : context_(context), links_(links) {
     measure();
-    classify(fuse && (links.size() > 1 || links[0].stream || mixes_types(links[0])));
+    classify(fuse && (links.size() > 1 || gains_alone(links[0])));
     find_segments();
     find_last_uses();
     slot_.fill(-1);
@@ -130,13 +130,16 @@ class Chain {
            last_use_[i] >= segment_end_[i];
   }
 
-  static bool mixes_types(const ChainLink& link) {
-    bool mixed = false;
+  // Is one compiled loop better than a pass of the table's function? It is where elements are
+  // converted or streamed on their way.
+  static bool gains_alone(const ChainLink& link) {
+    bool alike = true;  // all tiles of one type
     for (int i = 0; i < operand_count(link.op); ++i) {
       const VectorOperand& operand = link.operands[i];
-      mixed |= operand.is_tile && operand.tile.dtype != link.dst.dtype;
+      alike &= !operand.is_tile || operand.tile.dtype == link.dst.dtype;
     }
-    return mixed;
+    const bool moves = is_copy(link.op, link.fn) || link.dst.dtype == DType::f32;
+    return link.stream || !alike || !moves;
   }
 
   // Does the stage need room for elements in its compute type?

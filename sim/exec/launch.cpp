@@ -108,7 +108,7 @@ std::vector<uint8_t> aliasable_arguments(const Launch& launch) {
 }
 
 std::vector<uint8_t> streamed_arguments(const Launch& launch) {
-  constexpr int64_t kStreamedBytes = int64_t{48} << 20;
+  constexpr int64_t kStreamedBytes = int64_t{32} << 20;
   const Program& program = *launch.program;
   std::vector<uint8_t> streamed(launch.args.size(), 0);
   for (size_t i = 0; i < launch.args.size(); ++i) {

@@ -453,11 +453,11 @@ TEST(Launch, OnlyMuchFreshMemoryIsStreamed) {
     };
     return streamed_arguments({&program, grid, {buffer(uint64_t{1} << 32), buffer(out)}});
   };
-  constexpr int64_t kLarge = int64_t{64} << 20;
-  EXPECT_EQ(streamed(1024, kLarge, uint64_t{1} << 33), (std::vector<uint8_t>{0, 1}));
-  EXPECT_EQ(streamed(512, kLarge, uint64_t{1} << 33), (std::vector<uint8_t>{0, 0}));
-  EXPECT_EQ(streamed(1024, kLarge / 2, uint64_t{1} << 33), (std::vector<uint8_t>{0, 0}));
-  EXPECT_EQ(streamed(1024, kLarge, uint64_t{1} << 32), (std::vector<uint8_t>{0, 0}));
+  constexpr int64_t kLarge = int64_t{32} << 20;
+  EXPECT_EQ(streamed(512, kLarge, uint64_t{1} << 33), (std::vector<uint8_t>{0, 1}));
+  EXPECT_EQ(streamed(256, kLarge, uint64_t{1} << 33), (std::vector<uint8_t>{0, 0}));
+  EXPECT_EQ(streamed(512, kLarge / 2, uint64_t{1} << 33), (std::vector<uint8_t>{0, 0}));
+  EXPECT_EQ(streamed(512, kLarge, uint64_t{1} << 32), (std::vector<uint8_t>{0, 0}));
 }
 
 TEST(Launch, OnlyUnwrittenAllocationsAlias) {
