@@ -24,6 +24,37 @@ def gemm(a: Tensor, b: Tensor, bias: Tensor | None = None, activation: str = "no
     return torch.ops.npu.gemm(a, b, bias, activation)
 
 
+def grouped_gemm(
+    a: Tensor,
+    b: Tensor,
+    ends: Tensor,
+    *,
+    gather: Tensor | None = None,
+    gather_divisor: int = 1,
+    scatter: Tensor | None = None,
+    row_scale: Tensor | None = None,
+) -> Tensor:
+    """Product of each group of rows with the group's own matrix, in one launch.
+
+    a: [T, K]; b: [G, K, N], of a's dtype, any strides. ends: [G] int32 or int64, ascending: group g
+    is rows ends[g - 1] to ends[g] of a, the first from 0; what lies beyond the last end is neither
+    read nor written. With gather [T], row i is row gather[i] // gather_divisor of a instead. With
+    scatter [T], its result goes to row scatter[i], and every row of the result should occur once.
+    row_scale: [T] float32, a factor for each row of the result, before it is rounded. Indices are
+    int32 or int64; one outside its tensor is a device error. Accumulates as gemm does. Returns
+    [T, N] of a's dtype. torch.nn.functional.grouped_mm runs on the device, too, with gradients.
+    """
+    return torch.ops.npu.grouped_gemm(
+        a,
+        b,
+        ends,
+        gather=gather,
+        gather_divisor=gather_divisor,
+        scatter=scatter,
+        row_scale=row_scale,
+    )
+
+
 def rms_norm(x: Tensor, weight: Tensor | None, eps: float, *, weight_offset: float = 0.0) -> Tensor:
     """`x * rsqrt(mean(x^2) + eps) * (weight + weight_offset)` over the last dimension.
 

@@ -5,6 +5,9 @@ namespace npu::backend {
 
 TORCH_LIBRARY(npu, m) {
   m.def("gemm(Tensor a, Tensor b, Tensor? bias=None, str activation='none') -> Tensor");
+  m.def(
+      "grouped_gemm(Tensor a, Tensor b, Tensor ends, *, Tensor? gather=None, int gather_divisor=1, "
+      "Tensor? scatter=None, Tensor? row_scale=None) -> Tensor");
   m.def("rms_norm(Tensor x, Tensor? weight, float eps, *, float weight_offset=0.0) -> Tensor");
   m.def(
       "fused_add_rms_norm(Tensor x, Tensor(a!) residual, Tensor? weight, float eps, *, "

@@ -44,6 +44,8 @@ constexpr Entry kEntries[] = {
     {{"gelu_and_mul", "gelu(x[:, :d]) * x[:, d:], bf16"}, library_gelu_and_mul},
     {{"gelu_tanh_and_mul", "the same with gelu's tanh form"}, library_gelu_tanh_and_mul},
     {{"gemm", "matrix product of two row-major bf16 matrices of 4096 x 4096"}, library_gemm},
+    {{"grouped_gemm", "products of groups of rows, gathered, with matrices of their own, bf16"},
+     library_grouped_gemm},
     {{"index_accumulate", "adds f32 rows to those at i64 indices"}, library_index_accumulate},
     {{"index_get", "bf16 elements at two i64 indices each"}, library_index_get},
     {{"index_put", "writes bf16 rows at two i64 indices each"}, library_index_put},

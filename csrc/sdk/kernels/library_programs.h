@@ -15,6 +15,7 @@ sim::Program library_flash_attention(const sim::Machine& machine);
 sim::Program library_varlen_attention(const sim::Machine& machine);
 sim::Program library_paged_attention(const sim::Machine& machine);
 sim::Program library_combine_attention(const sim::Machine& machine);
+sim::Program library_grouped_gemm(const sim::Machine& machine);
 sim::Program library_reshape_and_cache(const sim::Machine& machine);
 sim::Program library_rotary_embedding(const sim::Machine& machine);
 sim::Program library_silu_and_mul(const sim::Machine& machine);

@@ -12,6 +12,8 @@ struct MatmulProblem;
 // What distinguishes one program from another, tile sizes apart.
 struct MatmulForm {
   enum class Bias : uint8_t { none, row, column, full };  // row: one for all rows, [1, n]
+  // What groups of different lengths, whose ends a tensor holds, divide: rows of a, or k.
+  enum class Groups : uint8_t { none, rows, depth };
 
   DType type = DType::f32;  // of a and b
   DType out_type = DType::f32;
@@ -21,17 +23,28 @@ struct MatmulForm {
   bool scaled = false;       // alpha or beta is not 1
   Bias bias = Bias::none;
   Activation activation = Activation::none;
+  Groups groups = Groups::none;
+  DType ends_type = DType::i32;
+  // Of grouped rows: index tensors say which rows of a and of the result they are, and each result
+  // row has a factor.
+  bool gathers = false;
+  DType gather_type = DType::i64;
+  bool scatters = false;
+  DType scatter_type = DType::i64;
+  bool scales_rows = false;
   bool operator==(const MatmulForm&) const = default;
 
   DType accumulator() const;
   bool has_epilogue() const;
   // Results are the accumulators as they are.
   bool stores_accumulator() const;
-  // Inputs: accumulator and bias; scalars: alpha and beta, where scaled.
+  // Inputs: accumulator, and bias or rows' factors; scalars: alpha and beta, where scaled.
   Formula epilogue() const;
   // The form of the products that are summed up afterwards where k is split: partial sums in the
   // accumulator's type.
   MatmulForm partial() const;
+  // The form of a batch of products instead of groups.
+  MatmulForm ungrouped() const;
   MatmulProblem problem(int64_t batch, int64_t m, int64_t n, int64_t k) const;
   // The form in two numbers, for keys.
   std::array<int64_t, 2> code() const;
@@ -77,6 +90,7 @@ struct MatmulFootprint {
 MatmulFootprint matmul_footprint(const MatmulForm& form);
 inline constexpr int kBiasBuffers = 2;
 inline constexpr int kPartialBuffers = 2;
+inline constexpr int kIndexBuffers = 2;
 
 // The most chunks that a tiling may have: each has tiles and registers of its own.
 inline constexpr int kMostChunks = 8;

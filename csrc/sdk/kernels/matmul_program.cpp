@@ -9,6 +9,7 @@
 
 #include "csrc/sdk/builder/builder.h"
 #include "csrc/sdk/kernels/matmul.h"
+#include "csrc/sdk/kernels/matmul_tile.h"
 #include "csrc/sdk/kernels/tile_walk.h"
 
 namespace npu::kernels {
@@ -64,52 +65,10 @@ std::vector<Value> scalar_arguments(Builder& b, const MatmulForm& form) {
   return scalars;
 }
 
-// What turns accumulators into results.
-class Epilogue {
- public:
-  Epilogue(Builder& b, const MatmulForm& form, int64_t capacity, int results)
-      : b_(b), form_(form), formula_(form.epilogue()) {
-    if (form.stores_accumulator()) return;
-    result_ = b.tile("result", form.out_type, capacity, results);
-    for (int i = 0; form.has_epilogue() && i < formula_.temporaries(); ++i) {
-      temporaries_.push_back(b.tile("tmp" + std::to_string(i), form.accumulator(), capacity));
-    }
-  }
-
-  // The tile to store. `bias` is a tile where the form has one.
-  Tile apply(const Tile& acc, const std::optional<Tile>& bias, std::span<const Value> scalars) {
-    if (form_.stores_accumulator()) return acc;
-    if (!form_.has_epilogue()) {
-      b_.vector(sdk::UnaryFn::copy, result_, acc);
-      return result_;
-    }
-    std::vector<sdk::Operand> operands = {acc};
-    if (bias) operands.emplace_back(*bias);
-    formula_.emit(b_, operands, scalars, temporaries_, result_);
-    return result_;
-  }
-
- private:
-  Builder& b_;
-  const MatmulForm& form_;
-  Formula formula_;
-  Tile result_;
-  std::vector<Tile> temporaries_;
-};
-
-// The columns of a program's tile that one accumulator holds.
-struct Chunk {
-  Tile b_tile;
-  Tile acc;
-  std::optional<Tile> bias;
-  Value start = 0;  // from the tile's first column
-  Value cols = 0;   // not positive where the tile ends before
-};
-
 }  // namespace
 
 bool MatmulForm::has_epilogue() const {
-  return scaled || bias != Bias::none || activation != Activation::none;
+  return scaled || scales_rows || bias != Bias::none || activation != Activation::none;
 }
 
 DType MatmulForm::accumulator() const { return accumulator_of(type); }
@@ -117,9 +76,11 @@ DType MatmulForm::accumulator() const { return accumulator_of(type); }
 bool MatmulForm::stores_accumulator() const { return !has_epilogue() && out_type == accumulator(); }
 
 Formula MatmulForm::epilogue() const {
-  const std::array<DType, 2> inputs = {accumulator(), bias_type};
-  Formula formula(accumulator(), std::span(inputs).first(bias == Bias::none ? 1 : 2), 0);
+  const std::array<DType, 2> inputs = {accumulator(), scales_rows ? DType::f32 : bias_type};
+  const bool alone = bias == Bias::none && !scales_rows;
+  Formula formula(accumulator(), std::span(inputs).first(alone ? 1 : 2), 0);
   Expr x = formula.in(0);
+  if (scales_rows) x = x * formula.in(1);
   if (scaled) x = formula.scalar(0) * x;
   if (bias != Bias::none) x = x + (scaled ? formula.scalar(1) * formula.in(1) : formula.in(1));
   formula.set_result(activate(x, activation), out_type);
@@ -135,15 +96,26 @@ MatmulForm MatmulForm::partial() const {
   return form;
 }
 
+MatmulForm MatmulForm::ungrouped() const {
+  MatmulForm form = *this;
+  form.groups = Groups::none;
+  form.gathers = form.scatters = form.scales_rows = false;
+  return form;
+}
+
 MatmulProblem MatmulForm::problem(int64_t batch, int64_t m, int64_t n, int64_t k) const {
   return {*this, batch, m, n, k};
 }
 
 std::array<int64_t, 2> MatmulForm::code() const {
-  const int64_t types = static_cast<int64_t>(type) | static_cast<int64_t>(out_type) << 8 |
-                        static_cast<int64_t>(bias_type) << 16;
+  const int64_t types =
+      static_cast<int64_t>(type) | static_cast<int64_t>(out_type) << 8 |
+      static_cast<int64_t>(bias_type) << 16 | static_cast<int64_t>(ends_type) << 24 |
+      static_cast<int64_t>(gather_type) << 32 | static_cast<int64_t>(scatter_type) << 40;
   const int64_t forms = int64_t{transpose_a} | int64_t{transpose_b} << 1 | int64_t{scaled} << 2 |
-                        static_cast<int64_t>(bias) << 4 | static_cast<int64_t>(activation) << 8;
+                        static_cast<int64_t>(bias) << 4 | static_cast<int64_t>(activation) << 8 |
+                        static_cast<int64_t>(groups) << 16 | int64_t{gathers} << 18 |
+                        int64_t{scatters} << 19 | int64_t{scales_rows} << 20;
   return {types, forms};
 }
 
@@ -159,6 +131,12 @@ MatmulFootprint matmul_footprint(const MatmulForm& form) {
   if (form.bias == MatmulForm::Bias::full) bytes.result += bias;
   if (form.bias == MatmulForm::Bias::row) bytes.column = bias;
   if (form.bias == MatmulForm::Bias::column) bytes.row = bias;
+  const auto index_bytes = [](DType type) {
+    return kIndexBuffers * (sim::size_of(type) + sim::size_of(DType::i64));
+  };
+  if (form.gathers) bytes.row += index_bytes(form.gather_type);
+  if (form.scatters) bytes.row += index_bytes(form.scatter_type);
+  if (form.scales_rows) bytes.row += kIndexBuffers * sim::size_of(DType::f32);
   return bytes;
 }
 
@@ -217,95 +195,46 @@ sim::Program build_matmul(const sim::Machine& machine, const MatmulForm& whole_f
   const Value a_start = batch * a_stride[0] + row * a_stride[1] + first * a_stride[2];
   const Value b_start = batch * b_stride[0] + first * b_stride[1] + col * b_stride[2];
 
-  const DType acc_type = form.accumulator();
-  const Tile a_tile = b.tile("a_tile", form.type, tiling.m * tiling.k, tiling.load_buffers);
+  const TileProduct product(b, form, tiling, cols);
   const bool by_row = form.bias != MatmulForm::Bias::row;
   const bool by_col = form.bias != MatmulForm::Bias::column;
-  std::vector<Chunk> chunks(static_cast<size_t>(tiling.chunks()));
-  for (size_t i = 0; i < chunks.size(); ++i) {
-    Chunk& chunk = chunks[i];
-    const std::string number = chunks.size() > 1 ? std::to_string(i) : "";
-    const int64_t width = tiling.chunk;
-    chunk.b_tile = b.tile("b_tile" + number, form.type, tiling.k * width, tiling.load_buffers);
-    chunk.acc = b.tile("acc" + number, acc_type, tiling.m * width, tiling.accumulators);
-    if (has_bias && (i == 0 || !by_row)) {
-      const int64_t capacity = (by_row ? tiling.m : 1) * (by_col ? width : 1);
-      chunk.bias = b.tile("bias_tile" + number, form.bias_type, capacity, kBiasBuffers);
-    } else {
-      chunk.bias = chunks[0].bias;
-    }
-    chunk.start = static_cast<int64_t>(i) * width;
-    chunk.cols = chunks.size() > 1 ? b.min(cols - chunk.start, width) : cols;
+  std::vector<std::optional<Tile>> bias_tiles(static_cast<size_t>(tiling.chunks()));
+  for (size_t i = 0; has_bias && i < bias_tiles.size(); ++i) {
+    const std::string number = bias_tiles.size() > 1 ? std::to_string(i) : "";
+    const int64_t capacity = (by_row ? tiling.m : 1) * (by_col ? tiling.chunk : 1);
+    bias_tiles[i] = i > 0 && by_row
+                        ? bias_tiles[0]
+                        : b.tile("bias_tile" + number, form.bias_type, capacity, kBiasBuffers);
   }
-  // Runs `body` for the chunks that the tile has.
-  const auto for_each_chunk = [&](const std::function<void(Chunk&)>& body) {
-    for (Chunk& chunk : chunks) {
-      if (&chunk == &chunks[0]) {
-        body(chunk);
-      } else {
-        b.if_(Value(0) < chunk.cols, [&] { body(chunk); });
-      }
-    }
-  };
-  const auto load_bias = [&](const Chunk& chunk) {
+  const auto load_bias = [&](const TileProduct::Chunk& chunk) {
     const Value bias_rows = by_row ? rows : Value(1);
     const Value bias_cols = by_col ? chunk.cols : Value(1);
-    b.load(*chunk.bias, bias,
+    b.load(*bias_tiles[chunk.number], bias,
            batch * bias_stride[0] + row * bias_stride[1] + (col + chunk.start) * bias_stride[2],
            Region({{bias_rows, bias_stride[1]}}, {{bias_cols, bias_stride[2]}}));
   };
 
   // A bias that is repeated is small and comes first: behind the operands it would hold up those of
   // the next program.
-  if (form.bias == MatmulForm::Bias::row) for_each_chunk(load_bias);
-  if (form.bias == MatmulForm::Bias::column) load_bias(chunks[0]);
-  const auto load_operands = [&](const Value& start) {
-    const Value depth = b.min(k - start, tiling.k);
-    const sdk::Dim a_rows{rows, a_stride[1]};
-    const sdk::Dim a_depth{depth, a_stride[2]};
-    const sdk::Dim b_depth{depth, b_stride[1]};
-    b.load(a_tile, lhs, a_start + start * a_stride[2],
-           form.transpose_a ? Region({a_depth}, {a_rows}) : Region({a_rows}, {a_depth}),
+  if (form.bias == MatmulForm::Bias::row) product.for_each_chunk(load_bias);
+  if (form.bias == MatmulForm::Bias::column) load_bias(product.first_chunk());
+  const TileEpilogue epilogue(b, form, tiling.m * tiling.chunk, tiling.chunks() > 1 ? 2 : 1);
+  const auto load = [&](const Value& start, const Value& depth) {
+    b.load(product.a_tile(), lhs, a_start + start * a_stride[2],
+           operand_region({rows, a_stride[1]}, {depth, a_stride[2]}, form.transpose_a),
            tiling.cluster_cols > 1 ? sdk::Share::across : sdk::Share::none);
     const Value b_offset = b_start + start * b_stride[1];
-    for_each_chunk([&](const Chunk& chunk) {
-      const sdk::Dim b_cols{chunk.cols, b_stride[2]};
+    product.for_each_chunk([&](const TileProduct::Chunk& chunk) {
       b.load(chunk.b_tile, rhs, b_offset + chunk.start * b_stride[2],
-             form.transpose_b ? Region({b_cols}, {b_depth}) : Region({b_depth}, {b_cols}),
+             operand_region({depth, b_stride[1]}, {chunk.cols, b_stride[2]}, form.transpose_b),
              tiling.cluster_rows > 1 ? sdk::Share::down : sdk::Share::none);
     });
   };
-  const auto product = [&](const Chunk& chunk, bool zero) {
-    b.mma(chunk.acc, a_tile, chunk.b_tile,
-          {.zero = zero, .transpose_a = form.transpose_a, .transpose_b = form.transpose_b});
-  };
-  const Value last = b.max(b.ceil_div(k, tiling.k) - 1, 0);
-  b.loop(last, [&](const Value& step) {
-    load_operands(step * tiling.k);
-    b.if_(
-        step == 0, [&] { for_each_chunk([&](const Chunk& chunk) { product(chunk, true); }); },
-        [&] { for_each_chunk([&](const Chunk& chunk) { product(chunk, false); }); });
-  });
-
-  // In the last step chunks are finished and stored one after the other, so that results leave
-  // while products still run.
-  b.if_(Value(0) < k, [&] { load_operands(last * tiling.k); });
-  Epilogue epilogue(b, form, tiling.m * tiling.chunk, chunks.size() > 1 ? 2 : 1);
-  const Value out_start = out_batch * out_stride[0] + row * out_stride[1] + col * out_stride[2];
-  for_each_chunk([&](const Chunk& chunk) {
-    b.if_(
-        Value(0) < last, [&] { product(chunk, false); },
-        [&] {
-          b.if_(
-              Value(0) < k, [&] { product(chunk, true); },
-              [&] {
-                const Value zero = sim::is_float(acc_type) ? Value(0.0) : Value(0);
-                b.fill(chunk.acc, zero, rows, chunk.cols);
-              });
-        });
+  product.run(rows, k, load, [&](const TileProduct::Chunk& chunk) {
     if (form.bias == MatmulForm::Bias::full) load_bias(chunk);
-    const Tile result = epilogue.apply(chunk.acc, chunk.bias, scalars);
-    b.store(out, out_start + chunk.start * out_stride[2],
+    const Tile result = epilogue.apply(chunk.acc, bias_tiles[chunk.number], scalars);
+    b.store(out,
+            out_batch * out_stride[0] + row * out_stride[1] + (col + chunk.start) * out_stride[2],
             Region({{rows, out_stride[1]}}, {{chunk.cols, out_stride[2]}}), result);
   });
   return b.finish();
@@ -394,7 +323,7 @@ sim::Program build_matmul_combine(const sim::Machine& machine, const MatmulForm&
            Region{{wide ? cols : Value(1), bias_stride[2]}});
   }
   b.reduce(sdk::ReduceFn::sum, sum, parts, true);
-  Epilogue epilogue(b, form, capacity.columns, 2);
+  const TileEpilogue epilogue(b, form, capacity.columns, 2);
   const Tile result = epilogue.apply(sum, bias_tile, scalars);
   b.store(out, batch * out_stride[0] + row * out_stride[1] + col * out_stride[2],
           Region{{cols, out_stride[2]}}, result);

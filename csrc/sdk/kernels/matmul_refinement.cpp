@@ -25,7 +25,7 @@ class Neighbours {
   // Tilings that differ from `t` in one thing and have not been given before.
   std::vector<MatmulTiling> of(const MatmulTiling& t) {
     found_.clear();
-    clusters(t);
+    if (p_.form.groups == MatmulForm::Groups::none) clusters(t);
     depths(t);
     const auto with = [&](auto change) {
       MatmulTiling other = t;

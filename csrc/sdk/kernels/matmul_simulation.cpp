@@ -80,7 +80,7 @@ std::optional<sim::Timing> MatmulSimulation::products(uint64_t limit,
     args.bias_strides();
     args.scalars();
   }
-  const sim::Program program = build_matmul(machine_, p_.form, tiling);
+  const sim::Program program = build_matmul(machine_, p_.form.ungrouped(), tiling);
   return timer_.simulate_below({&program, matmul_grid(p_, tiling), args.take()}, {limit, memory});
 }
 

@@ -161,7 +161,8 @@ std::vector<Ranked> rank(const MatmulModel& model, const sim::Machine& machine,
   std::vector<Ranked> ranked;
   for (Ranked& tile : tiles) {
     if (tile.cycles > limit * kClose) break;
-    set_cluster(model, machine.core.count, tile.tiling);
+    set_cluster(model, p.form.groups == MatmulForm::Groups::none ? machine.core.count : 1,
+                tile.tiling);
     if (model.least_memory_cycles(tile.tiling) > limit * kClose) continue;
     const std::vector<Ranked> best = best_of_tile(model, tile.tiling, depths, width);
     if (best.empty()) continue;
@@ -191,7 +192,8 @@ MatmulTiling search_matmul_tiling(const sim::Machine& machine, const MatmulProbl
   const int64_t outputs = problem.batch * problem.m * problem.n;
   const int64_t sum = sim::size_of(problem.form.accumulator());
   int64_t before = 1;
-  for (int most = 2; most <= machine.core.count && most <= problem.k; most *= 2) {
+  const bool may_split = problem.form.groups == MatmulForm::Groups::none;
+  for (int most = 2; may_split && most <= machine.core.count && most <= problem.k; most *= 2) {
     const int64_t length = matmul_split_length(machine, problem.k, most);
     const auto splits = static_cast<int>(ceil_div(problem.k, length));
     if (outputs * sum * splits > kMostPartialBytes) break;

@@ -1,4 +1,4 @@
-"""Mixture of experts: few tokens, whose experts' weights are gathered, and many."""
+"""Mixture of experts: the router, and each expert's product with the tokens that chose it."""
 
 from __future__ import annotations
 

@@ -22,4 +22,24 @@ struct MatmulEpilogue {
 npuStatus matmul(const Tensor& out, const Tensor& a, const Tensor& b,
                  const MatmulEpilogue& epilogue, npuStream stream);
 
+struct GroupedMatmulOptions {
+  // Of T grouped rows. gather [T]: grouped row i is row gather[i] / gather_divisor of a. scatter
+  // [T]: its result is row scatter[i] of out. Both i32 or i64.
+  Tensor gather = {};
+  int64_t gather_divisor = 1;
+  Tensor scatter = {};
+  // [rows of out], f32: a factor for each, before it is rounded.
+  Tensor row_scale = {};
+};
+
+// Products of G groups. ends [G] (i32 or i64, ascending) are where groups end; each begins where
+// the one before ends.
+//   out [T, N] = a [T, K] @ b [G, K, N]: groups of rows; with options they may come from anywhere
+//   out [M, T] = a [G, M, K] @ b [K, T]: groups of columns
+//   out [G, M, N] = a [M, T] @ b [T, N]: groups of the summed dimension; empty ones give zeros
+// Any strides; a and b of one floating dtype; accumulation as in matmul. What lies beyond the last
+// end is neither read nor written.
+npuStatus grouped_matmul(const Tensor& out, const Tensor& a, const Tensor& b, const Tensor& ends,
+                         const GroupedMatmulOptions& options, npuStream stream);
+
 }  // namespace npu::kernels

@@ -1,0 +1,83 @@
+// torch.ops.npu.grouped_gemm: a product for each group of rows, which may come from and go to any
+// rows of their tensors.
+#include <ATen/ops/empty.h>
+#include <npu/kernels/matmul.h>
+#include <torch/library.h>
+
+#include "csrc/backend/ops/shapes.h"
+#include "csrc/backend/runtime/check.h"
+#include "csrc/backend/runtime/stream.h"
+#include "csrc/backend/runtime/tensor.h"
+
+namespace npu::backend {
+namespace {
+
+using at::Tensor;
+using Optional = std::optional<Tensor>;
+
+bool given(const Optional& tensor) { return tensor.has_value() && tensor->defined(); }
+
+void check_index(const char* name, const Tensor& index) {
+  TORCH_CHECK(index.dim() == 1 &&
+                  (index.scalar_type() == at::kInt || index.scalar_type() == at::kLong),
+              "npu::grouped_gemm: expected ", name, " of 1 dimension, int32 or int64, but it has ",
+              index.dim(), " and ", index.dtype().name());
+}
+
+// Checks the arguments and makes the result, on any device.
+Tensor grouped_gemm_result(const Tensor& a, const Tensor& b, const Tensor& ends,
+                           const Optional& gather, int64_t gather_divisor, const Optional& scatter,
+                           const Optional& row_scale) {
+  TORCH_CHECK(a.dim() == 2 && b.dim() == 3,
+              "npu::grouped_gemm: expected a of 2 and b of 3 dimensions, but their sizes are ",
+              a.sizes(), " and ", b.sizes());
+  TORCH_CHECK(a.size(1) == b.size(1), "npu::grouped_gemm: a and b shapes cannot be multiplied (",
+              a.sizes(), " and ", b.sizes(), ")");
+  check_same_dtype("grouped_gemm", "b", b, a);
+  check_index("ends", ends);
+  TORCH_CHECK(ends.size(0) == b.size(0), "npu::grouped_gemm: ", ends.size(0), " ends for ",
+              b.size(0), " groups");
+  check_same_device("grouped_gemm", {&a, &b, &ends});
+  const int64_t rows = given(gather) ? gather->size(0) : a.size(0);
+  if (given(gather)) {
+    check_index("gather", *gather);
+    check_same_device("grouped_gemm", {&a, &*gather});
+    TORCH_CHECK_VALUE(gather_divisor > 0, "npu::grouped_gemm: gather_divisor ", gather_divisor,
+                      " is not positive");
+  }
+  if (given(scatter)) {
+    check_index("scatter", *scatter);
+    check_same_device("grouped_gemm", {&a, &*scatter});
+    TORCH_CHECK(scatter->size(0) == rows, "npu::grouped_gemm: scatter has ", scatter->size(0),
+                " elements for ", rows, " rows");
+  }
+  if (given(row_scale)) {
+    check_same_device("grouped_gemm", {&a, &*row_scale});
+    TORCH_CHECK(row_scale->dim() == 1 && row_scale->size(0) == rows &&
+                    row_scale->scalar_type() == at::kFloat,
+                "npu::grouped_gemm: expected row_scale of sizes [", rows,
+                "] and float32, but it has ", row_scale->sizes(), " and ",
+                row_scale->dtype().name());
+  }
+  return at::empty({rows, b.size(2)}, a.options());
+}
+
+Tensor grouped_gemm(const Tensor& a, const Tensor& b, const Tensor& ends, const Optional& gather,
+                    int64_t gather_divisor, const Optional& scatter, const Optional& row_scale) {
+  Tensor out = grouped_gemm_result(a, b, ends, gather, gather_divisor, scatter, row_scale);
+  kernels::GroupedMatmulOptions options;
+  options.gather_divisor = gather_divisor;
+  if (given(gather)) options.gather = to_kernel(*gather);
+  if (given(scatter)) options.scatter = to_kernel(*scatter);
+  if (given(row_scale)) options.row_scale = to_kernel(*row_scale);
+  NPU_CHECK(kernels::grouped_matmul(to_kernel(out), to_kernel(a), to_kernel(b), to_kernel(ends),
+                                    options, current_stream(a.device().index())));
+  return out;
+}
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(npu, PrivateUse1, m) { m.impl("grouped_gemm", &grouped_gemm); }
+TORCH_LIBRARY_IMPL(npu, Meta, m) { m.impl("grouped_gemm", &grouped_gemm_result); }
+
+}  // namespace npu::backend
