@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import torch
@@ -32,6 +33,11 @@ def route(
     return weights, ids
 
 
+@functools.cache  # a launch less for every layer of every step
+def _following(experts: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.arange(1, experts + 1, dtype=dtype, device=device)
+
+
 def mixture(
     x: Tensor,
     w13: Tensor,
@@ -50,8 +56,7 @@ def mixture(
     """
     tokens, k = topk_ids.shape
     ids, order = torch.sort(topk_ids.reshape(-1), stable=True)
-    following = torch.arange(1, w13.shape[0] + 1, dtype=ids.dtype, device=ids.device)
-    ends = torch.searchsorted(ids, following)
+    ends = torch.searchsorted(ids, _following(w13.shape[0], ids.dtype, ids.device))
     up = grouped_gemm(x, w13.transpose(1, 2), ends, gather=order, gather_divisor=k)
     down = grouped_gemm(
         gated(up),
