@@ -18,10 +18,10 @@ using Optional = std::optional<Tensor>;
 bool given(const Optional& tensor) { return tensor.has_value() && tensor->defined(); }
 
 void check_index(const char* name, const Tensor& index) {
-  TORCH_CHECK(index.dim() == 1 &&
-                  (index.scalar_type() == at::kInt || index.scalar_type() == at::kLong),
-              "npu::grouped_gemm: expected ", name, " of 1 dimension, int32 or int64, but it has ",
-              index.dim(), " and ", index.dtype().name());
+  TORCH_CHECK(
+      index.dim() == 1 && (index.scalar_type() == at::kInt || index.scalar_type() == at::kLong),
+      "npu::grouped_gemm: expected ", name, " of 1 dimension, int32 or int64, but it has ",
+      index.dim(), " and ", index.dtype().name());
 }
 
 // Checks the arguments and makes the result, on any device.

@@ -249,8 +249,9 @@ Tensor transposed(Tensor t) {
 npuStatus check_index(std::string_view operand, const Tensor& index, int64_t rows) {
   NPU_RETURN_IF_ERROR(check_sequence_table(kKernel, operand, index));
   if (index.sizes[0] == rows) return NPU_SUCCESS;
-  return sdk::failf(NPU_ERROR_INVALID_VALUE, "{}: {} has {} elements, but there are {} grouped rows",
-                    kKernel, operand, index.sizes[0], rows);
+  return sdk::failf(NPU_ERROR_INVALID_VALUE,
+                    "{}: {} has {} elements, but there are {} grouped rows", kKernel, operand,
+                    index.sizes[0], rows);
 }
 
 npuStatus check_row_options(const Tensor& out, const Tensor& a, int64_t rows,
@@ -309,9 +310,9 @@ npuStatus row_groups(const Tensor& out, const Tensor& a, const Tensor& b, const 
   Arguments args;
   for (const Tensor* tensor : {&out, &a, &b}) args.pointer(tensor->data);
   pass_sequence_table(args, ends);
-  for (const int64_t value : {b.sizes[2], b.sizes[1], slots, out.strides[0], out.strides[1],
-                              a.strides[0], a.strides[1], b.strides[0], b.strides[1],
-                              b.strides[2]}) {
+  for (const int64_t value :
+       {b.sizes[2], b.sizes[1], slots, out.strides[0], out.strides[1], a.strides[0], a.strides[1],
+        b.strides[0], b.strides[1], b.strides[2]}) {
     args.integer(value);
   }
   if (form.gathers) {
@@ -377,8 +378,8 @@ npuStatus grouped_matmul(const Tensor& out, const Tensor& a, const Tensor& b, co
                         sim::name(static_cast<DType>(a.dtype)),
                         sim::name(static_cast<DType>(b.dtype)));
     }
-    const bool moves_rows = options.gather.defined() || options.scatter.defined() ||
-                            options.row_scale.defined();
+    const bool moves_rows =
+        options.gather.defined() || options.scatter.defined() || options.row_scale.defined();
     if (moves_rows && !of_rows) {
       return sdk::failf(NPU_ERROR_INVALID_VALUE,
                         "{}: gather, scatter and row_scale are for groups of rows", kKernel);

@@ -30,7 +30,7 @@ class TileProduct {
 
   // Declares the tiles, for output tiles of `cols` columns.
   TileProduct(sdk::Builder& b, const MatmulForm& form, const MatmulTiling& tiling,
-                const sdk::Value& cols);
+              const sdk::Value& cols);
 
   // Runs `body` for the chunks that the tile has.
   using ChunkBody = std::function<void(const Chunk&)>;
@@ -39,9 +39,9 @@ class TileProduct {
   const sdk::Tile& a_tile() const { return a_tile_; }
   const Chunk& first_chunk() const { return chunks_[0]; }
 
-  // Multiplies `rows` rows. `load` fills a's tile and the chunks' with `depth` of k from `start` on.
-  // In the last step chunks are finished one after the other, so that results leave while products
-  // still run. Without k the sums are zero.
+  // Multiplies `rows` rows. `load` fills a's tile and the chunks' with `depth` of k from `start`
+  // on. In the last step chunks are finished one after the other, so that results leave while
+  // products still run. Without k the sums are zero.
   using Load = std::function<void(const sdk::Value& start, const sdk::Value& depth)>;
   void run(const sdk::Value& rows, const sdk::Value& k, const Load& load,
            const ChunkBody& finish) const;

@@ -69,8 +69,7 @@ void check_rows(const RowCase& c) {
       const int64_t from = c.copies > 0 ? place / c.copies : row;
       const int64_t to = c.scatters ? place : row;
       for (int64_t j = 0; j < c.n; ++j) {
-        const double sum =
-            dot(&a_values[from * c.k], 1, &b_values[g * c.k * c.n + j], c.n, c.k);
+        const double sum = dot(&a_values[from * c.k], 1, &b_values[g * c.k * c.n + j], c.n, c.k);
         expected[to * c.n + j] = sum * (c.scales ? scales[to] : 1);
       }
     }
@@ -155,8 +154,7 @@ TEST(GroupedMatmul, Columns) {
     for (int64_t g = 0; g < 3; ++g) {
       for (; col < static_cast<int64_t>(ends[g]); ++col) {
         for (int64_t i = 0; i < kM; ++i) {
-          expected[i * kT + col] =
-              dot(&a_values[(g * kM + i) * kK], 1, &b_values[col], kT, kK);
+          expected[i * kT + col] = dot(&a_values[(g * kM + i) * kK], 1, &b_values[col], kT, kK);
         }
       }
     }
