@@ -9,7 +9,7 @@
 namespace npu::kernels {
 namespace {
 
-// How many tilings are simulated, and for how many tile instructions in all.
+// How many tilings are simulated from a start, and for how many tile instructions.
 constexpr int kMostSimulated = 32;
 constexpr double kMostInstructions = 4000;
 
@@ -19,10 +19,10 @@ constexpr int64_t kDepthUnit = 16;
 class Neighbours {
  public:
   Neighbours(const sim::Machine& machine, const MatmulProblem& problem, const MatmulModel& model,
-             std::span<const MatmulTiling> known)
-      : machine_(machine), p_(problem), model_(model), seen_(known.begin(), known.end()) {}
+             std::vector<MatmulTiling>& seen)
+      : machine_(machine), p_(problem), model_(model), seen_(seen) {}
 
-  // Tilings that differ from `t` in one thing and have not been given before.
+  // Tilings that differ from `t` in one thing and have not been seen; from now on they have.
   std::vector<MatmulTiling> of(const MatmulTiling& t) {
     found_.clear();
     if (p_.form.groups == MatmulForm::Groups::none) clusters(t);
@@ -50,14 +50,20 @@ class Neighbours {
   // In whole units.
   static int64_t half(int64_t size, int64_t unit) { return ceil_div(size, 2 * unit) * unit; }
 
-  // The next even splits of the extent, in whole units, then half and twice the side.
-  static std::array<int64_t, 4> sides(int64_t extent, int64_t side, int64_t unit) {
+  // Even splits of the extent into about as many parts, half and twice the side, and the next
+  // sides; all in whole units.
+  static std::array<int64_t, 7> sides(int64_t extent, int64_t side, int64_t unit) {
     const auto even = [&](int64_t parts) {
       return parts == 0 ? side : ceil_div(ceil_div(extent, parts), unit) * unit;
     };
     const int64_t parts = ceil_div(extent, side);
-    return {even(parts + 1), even(parts - 1), half(side, kSmallestSide),
-            side < extent ? 2 * side : side};
+    return {even(parts),
+            even(parts + 1),
+            even(parts - 1),
+            half(side, kSmallestSide),
+            side < extent ? 2 * side : side,
+            side > unit ? side - unit : side,
+            side < extent ? side + unit : side};
   }
 
   void clusters(const MatmulTiling& t) {
@@ -97,30 +103,42 @@ class Neighbours {
   const sim::Machine& machine_;
   const MatmulProblem& p_;
   const MatmulModel& model_;
-  std::vector<MatmulTiling> seen_;
+  std::vector<MatmulTiling>& seen_;
   std::vector<MatmulTiling> found_;
 };
 
 }  // namespace
 
-MatmulTiling refine_matmul_tiling(const sim::Machine& machine, const MatmulProblem& problem,
-                                  const MatmulModel& model, MatmulSimulation& simulation,
-                                  TimedTiling best, std::span<const MatmulTiling> known) {
-  Neighbours neighbours(machine, problem, model, known);
+MatmulRefinement::MatmulRefinement(const sim::Machine& machine, const MatmulProblem& problem,
+                                   const MatmulModel& model, MatmulSimulation& simulation,
+                                   std::span<const MatmulTiling> known)
+    : machine_(machine),
+      p_(problem),
+      model_(model),
+      simulation_(simulation),
+      seen_(known.begin(), known.end()) {}
+
+bool MatmulRefinement::affords(const MatmulTiling& tiling) const {
+  return model_.instructions(tiling) <= kMostInstructions;
+}
+
+TimedTiling MatmulRefinement::from(TimedTiling start) {
+  Neighbours neighbours(machine_, p_, model_, seen_);
+  TimedTiling best = start;
   int simulated = 0;
   double instructions = 0;
   for (bool better = true; better;) {
     better = false;
     for (const MatmulTiling& tiling : neighbours.of(best.tiling)) {
-      instructions += model.instructions(tiling);
-      if (++simulated > kMostSimulated || instructions > kMostInstructions) return best.tiling;
-      if (const auto timing = simulation.below(best.cycles, tiling)) {
+      instructions += model_.instructions(tiling);
+      if (++simulated > kMostSimulated || instructions > kMostInstructions) return best;
+      if (const auto timing = simulation_.below(best.cycles, tiling)) {
         best = {tiling, timing->cycles};
         better = true;
       }
     }
   }
-  return best.tiling;
+  return best;
 }
 
 }  // namespace npu::kernels

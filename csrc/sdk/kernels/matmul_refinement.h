@@ -2,6 +2,7 @@
 #pragma once
 
 #include <span>
+#include <vector>
 
 #include "csrc/sdk/kernels/matmul.h"
 #include "csrc/sdk/kernels/matmul_model.h"
@@ -15,9 +16,24 @@ struct TimedTiling {
 };
 
 // Goes from tiling to tiling, each differing from the one before in one thing, while the timer says
-// that it is faster. `known` ones are not looked at again.
-MatmulTiling refine_matmul_tiling(const sim::Machine& machine, const MatmulProblem& problem,
-                                  const MatmulModel& model, MatmulSimulation& simulation,
-                                  TimedTiling best, std::span<const MatmulTiling> known);
+// that it is faster. Those of `known`, and what an earlier start has come to, are not looked at
+// again.
+class MatmulRefinement {
+ public:
+  MatmulRefinement(const sim::Machine& machine, const MatmulProblem& problem,
+                   const MatmulModel& model, MatmulSimulation& simulation,
+                   std::span<const MatmulTiling> known);
+
+  TimedTiling from(TimedTiling start);
+  // Is a step from the tiling cheap enough to be looked at?
+  bool affords(const MatmulTiling& tiling) const;
+
+ private:
+  const sim::Machine& machine_;
+  const MatmulProblem& p_;
+  const MatmulModel& model_;
+  MatmulSimulation& simulation_;
+  std::vector<MatmulTiling> seen_;
+};
 
 }  // namespace npu::kernels

@@ -22,6 +22,8 @@ namespace {
 // time of a search.
 constexpr size_t kMostSimulated = 10;
 constexpr double kMostInstructions = 20000;
+// A second start may be slower than what the first one came to by this part of it.
+constexpr uint64_t kWorthAnother = 4;
 constexpr int64_t kMostPartialBytes = int64_t{64} << 20;  // of HBM
 
 void add_side(std::vector<int64_t>& sides, int64_t side, int64_t extent, int64_t smallest) {
@@ -211,13 +213,23 @@ MatmulTiling search_matmul_tiling(const sim::Machine& machine, const MatmulProbl
     if (close.size() == kMostSimulated || instructions > kMostInstructions) break;
     close.push_back(candidate.tiling);
   }
-  if (close.size() < 2) return ranked[0].tiling;
   MatmulSimulation simulation(machine, problem);
+  MatmulRefinement refinement(machine, problem, model, simulation, close);
+  if (close.size() < 2 && !refinement.affords(ranked[0].tiling)) return ranked[0].tiling;
   TimedTiling best{{}, std::numeric_limits<uint64_t>::max()};
   for (const MatmulTiling& tiling : close) {
     if (const auto timing = simulation.below(best.cycles, tiling)) best = {tiling, timing->cycles};
   }
-  return refine_matmul_tiling(machine, problem, model, simulation, best, close);
+  const MatmulTiling first = best.tiling;
+  best = refinement.from(best);
+  // Of small products there are several good tilings with no single step between them.
+  const auto second = std::ranges::find_if(
+      close, [&](const MatmulTiling& t) { return t.m != first.m || t.n != first.n; });
+  if (second == close.end() || !refinement.affords(*second)) return best.tiling;
+  const auto timing = simulation.below(best.cycles + best.cycles / kWorthAnother, *second);
+  if (!timing) return best.tiling;
+  const TimedTiling other = refinement.from({*second, timing->cycles});
+  return other.cycles < best.cycles ? other.tiling : best.tiling;
 }
 
 namespace {

@@ -99,7 +99,7 @@ TEST(MatmulChoice, LessOfOneExtentTakesNoLonger) {
     MatmulForm form;
     form.type = form.out_type = DType::bf16;
     const Extents unit = {1, machine.dma.burst_bytes / 2, machine.dma.burst_bytes / 2};
-    for (int i = 0; i < 300; ++i) {
+    for (int i = 0; i < 1000; ++i) {
       Extents more{};
       for (int d = 0; d < 3; ++d) {
         const double extent = std::exp(real(0, std::log(static_cast<double>(limit))));
