@@ -254,6 +254,34 @@ void bind_kernels(py::class_<Estimator>& estimator) {
   estimator.def("matmul", [](Estimator& e, const Tensor& out, const Tensor& a, const Tensor& b) {
     NPU_CHECK(kernels::matmul(out, a, b, {}, e.stream()));
   });
+  estimator.def(
+      "grouped_matmul", [](Estimator& e, const Tensor& out, const Tensor& a, const Tensor& b,
+                           const Tensor& ends, const Tensor& gather, int64_t gather_divisor) {
+        NPU_CHECK(kernels::grouped_matmul(
+            out, a, b, ends, {.gather = gather, .gather_divisor = gather_divisor}, e.stream()));
+      });
+  estimator.def("grouped_matmul_back",
+                [](Estimator& e, const Tensor& out, const Tensor& a, const Tensor& b,
+                   const Tensor& ends, const Tensor& scatter, const Tensor& row_scale) {
+                  NPU_CHECK(kernels::grouped_matmul(
+                      out, a, b, ends, {.scatter = scatter, .row_scale = row_scale}, e.stream()));
+                });
+  estimator.def("topk", [](Estimator& e, const Tensor& values, const Tensor& indices,
+                           const Tensor& in, int dim) {
+    NPU_CHECK(kernels::topk(values, indices, in, dim, true, e.stream()));
+  });
+  estimator.def("sort", [](Estimator& e, const Tensor& values, const Tensor& indices,
+                           const Tensor& in, int dim) {
+    NPU_CHECK(kernels::sort(values, indices, in, dim, false, e.stream()));
+  });
+  estimator.def("searchsorted",
+                [](Estimator& e, const Tensor& out, const Tensor& sorted, const Tensor& values) {
+                  NPU_CHECK(kernels::searchsorted(out, sorted, values, false, e.stream()));
+                });
+  estimator.def("sum", [](Estimator& e, const Tensor& out, const Tensor& in, int dim) {
+    NPU_CHECK(
+        kernels::reduce(kernels::Reduction::sum, out, in, uint32_t{1} << dim, 0.0, e.stream()));
+  });
   estimator.def("softmax", [](Estimator& e, const Tensor& out, const Tensor& in, int dim) {
     NPU_CHECK(kernels::softmax(out, in, dim, false, e.stream()));
   });

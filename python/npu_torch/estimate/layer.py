@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from npu_torch.estimate.feed_forward import feed_forward
 from npu_torch.estimate.models import Model
 from npu_torch.estimate.tensors import (
     Estimator,
@@ -44,7 +45,7 @@ class _Activations:
         self.v = heads_view(self.qkv, s.tokens, row, queries + keys, m.kv_heads, m.head_dim)
         self.attended = rows(queries)
         self.heads = heads_view(self.attended, s.tokens, queries, 0, m.heads, m.head_dim)
-        self.gate_up, self.gated = rows(2 * m.intermediate), rows(m.intermediate)
+        self.feed_forward = feed_forward(e, m, s.tokens, dtype)
         self.positions = e.empty("i64", [s.tokens])
         self.cos_sin = e.empty(dtype, [m.positions, m.head_dim])
 
@@ -52,15 +53,16 @@ class _Activations:
 class _Layer:
     """A decoder layer's weights and its part of the KV cache."""
 
-    def __init__(self, e: Estimator, model: Model, s: Sequences, dtype: str) -> None:
+    def __init__(
+        self, e: Estimator, model: Model, s: Sequences, a: _Activations, dtype: str
+    ) -> None:
         m = model
         queries, keys = m.heads * m.head_dim, m.kv_heads * m.head_dim
         self.input_norm, self.post_norm = (e.empty(dtype, [m.hidden]) for _ in range(2))
         self.q_norm, self.k_norm = (e.empty(dtype, [m.head_dim]) for _ in range(2))
         self.qkv = linear_weight(e, dtype, m.hidden, queries + 2 * keys)
         self.o = linear_weight(e, dtype, queries, m.hidden)
-        self.gate_up = linear_weight(e, dtype, m.hidden, 2 * m.intermediate)
-        self.down = linear_weight(e, dtype, m.intermediate, m.hidden)
+        self.feed_forward = a.feed_forward.weights()
         self.k_cache, self.v_cache = vllm_kv_cache(
             e, dtype, s.blocks, s.block, m.kv_heads, m.head_dim
         )
@@ -104,12 +106,7 @@ class _Layer:
         e.matmul(a.hidden, a.attended, self.o)
         e.step("post_norm")
         e.fused_add_rms_norm(a.hidden, a.residual, a.hidden, self.post_norm)
-        e.step("gate_up_proj")
-        e.matmul(a.gate_up, a.hidden, self.gate_up)
-        e.step("activation")
-        e.silu_and_mul(a.gated, a.gate_up)
-        e.step("down_proj")
-        e.matmul(a.hidden, a.gated, self.down)
+        a.feed_forward.launch(a.hidden, self.feed_forward)
 
 
 def layers(
@@ -127,7 +124,7 @@ def layers(
     """
     s = Sequences(e, query_lens, kv_lens, block)
     a = _Activations(e, model, s, dtype)
-    stack = [_Layer(e, model, s, dtype) for _ in range(count or model.layers)]
+    stack = [_Layer(e, model, s, a, dtype) for _ in range(count or model.layers)]
 
     def decoder() -> None:
         for i, layer in enumerate(stack):

@@ -109,6 +109,29 @@ def test_normalised_queries(timed):
     assert "qk_norm" in [kernel["step"] for kernel in result["kernels"]]
 
 
+def test_experts(timed):
+    """Each token computes with two of eight experts, and 16 tokens need all of them."""
+    projections = 4096 * (4096 + 2 * 1024) + 4096 * 4096 + 4096 * 8
+    expert = 3 * 4096 * 14336
+    for options, tokens, attention in (
+        ("--batch 8 --context 512", 8, 8 * 2 * 32 * 128 * 512),
+        ("--tokens 256", 256, 2 * 32 * 128 * 256 * 257 // 2),
+    ):
+        result = timed(f"layer --model mixtral-8x7b {options}", N1)
+        steps = list(dict.fromkeys(step["step"] for step in result["kernels"]))
+        assert steps == [*STEPS[:7], "router", "tokens_by_expert", *STEPS[7:], "sum"]
+        assert result["macs"] == tokens * (projections + 2 * expert) + attention
+    read = 2 * (projections + 8 * expert)
+    decode = timed("layer --model mixtral-8x7b --batch 8 --context 16", N1)
+    assert read < decode["hbm_bytes"] < 1.02 * read
+    one = timed("layer --model mixtral-8x7b --batch 1 --context 16", N1)
+    assert one["hbm_bytes"] < 1.02 * 2 * (projections + 2 * expert)
+    qwen = timed("layer --model qwen3-30b-a3b --batch 64 --context 16", N1)
+    (up,) = [step for step in qwen["kernels"] if step["step"] == "gate_up_proj"]
+    assert up["macs"] == 64 * 8 * 2048 * 2 * 768
+    assert up["hbm_utilization"] > 0.85 * qwen["hbm_stream_efficiency"]
+
+
 def test_other_machines(timed):
     for question in ("layer --model llama-3.2-1b --tokens 32", "softmax 64x512", "copy 1Mi"):
         edge = timed(question, "--arch n1-edge --set hbm.capacity_gib=16")
