@@ -1,7 +1,9 @@
-// Rotary embedding, in place. A tile is either many tokens of one head (long prompts) or many heads
-// of one token (decoding); in both the token's cosines and sines are broadcast over its rows.
+// Rotary embedding, in place. A tile is some tokens of some heads: many heads where tokens are few,
+// so that there are few tiles. Cosines and sines are fetched once for each row of a tile, and serve
+// all tiles of the program.
 #include <algorithm>
 #include <array>
+#include <vector>
 
 #include "csrc/sdk/kernels/builder_names.h"
 #include "csrc/sdk/kernels/iteration.h"
@@ -36,11 +38,13 @@ struct Variant {
 
 // Elements of a tile of half the rotated dimensions.
 int64_t capacity_of(const sim::Machine& machine, const Variant& v) {
-  const int64_t halves = int64_t{2} * sim::size_of(v.cache) + sim::size_of(v.compute()) * 2 +
-                         int64_t{4} * sim::size_of(v.type);
-  const int64_t whole = int64_t{2} * 2 * sim::size_of(v.type);
-  return std::min<int64_t>((machine.scratchpad_bytes() - kMostRows * 18 - 4096) / (halves + whole),
-                           16384);
+  const int64_t angles = 2 * (int64_t{2} * sim::size_of(v.cache) + sim::size_of(v.compute()));
+  const int64_t halves = sim::size_of(v.compute()) + int64_t{4} * sim::size_of(v.type);
+  const int64_t whole = int64_t{2} * load_buffers(machine) * sim::size_of(v.type);
+  constexpr int64_t kIndexBytes = kMostRows * 34;
+  constexpr int64_t kMostElements = 16384;
+  return std::min((machine.scratchpad_bytes() - kIndexBytes - 4096) / (angles + halves + whole),
+                  kMostElements);
 }
 
 class ProgramWriter {
@@ -49,84 +53,87 @@ class ProgramWriter {
       : v_(variant), b_(std::string(kKernel), machine) {}
 
   sim::Program write() {
-    const Pointer cache = b_.pointer("cos_sin_cache");
+    cache_ = b_.pointer("cos_sin_cache");
     const Pointer positions = b_.pointer("positions");
-    const Value cache_stride = b_.integer("cache_stride");
+    cache_stride_ = b_.integer("cache_stride");
     const Value position_stride = b_.integer("position_stride");
     const Value cache_rows = b_.integer("cache_rows");
     half_ = b_.integer("half");
     const Value tokens = b_.integer("tokens");
     const Value tokens_each = b_.integer("tokens_each");
-    heads_tile_ = b_.integer("heads_tile");
-    const Value chunks = b_.integer("chunks");
 
     const int64_t capacity = capacity_of(b_.machine(), v_);
-    rows_ = b_.tile("rows", v_.type, 2 * capacity, 2);
+    rows_ = b_.tile("rows", v_.type, 2 * capacity, load_buffers(b_.machine()));
     first_ = b_.tile("first", v_.type, capacity);
     second_ = b_.tile("second", v_.type, capacity);
     new_first_ = b_.tile("new_first", v_.type, capacity);
     new_second_ = b_.tile("new_second", v_.type, capacity);
     product_ = b_.tile("product", v_.compute(), capacity);
-    cos_ = b_.tile("cos", v_.cache, capacity);
-    sin_ = b_.tile("sin", v_.cache, capacity);
-    minus_sin_ = b_.tile("minus_sin", v_.compute(), capacity);
     const Tile position = b_.tile("position", v_.positions, kMostRows);
     const Tile above = b_.tile("above", DType::b8, kMostRows);
     const Tile below = b_.tile("below", DType::b8, kMostRows);
-    const Tile index = b_.tile("index", DType::i64, kMostRows);
+    index_ = b_.tile("index", DType::i64, kMostRows);
 
-    token_ = b_.pid() / chunks * tokens_each;
+    token_ = b_.pid() * tokens_each;
     token_count_ = b_.min(tokens_each, tokens - token_);
     b_.load(position, positions, token_ * position_stride, {{token_count_, position_stride}});
     // Other rows may follow the cache's within its allocation: positions outside go far away.
     b_.vector(BinaryFn::ge, above, position, cache_rows);
     b_.vector(BinaryFn::lt, below, position, 0);
     b_.vector(BinaryFn::lor, above, above, below);
-    b_.vector(TernaryFn::where, index, above, Value(kNowhere), position);
-    b_.gather(cos_, cache, 0, index, cache_stride, {{half_, 1}});
-    b_.gather(sin_, cache, half_, index, cache_stride, {{half_, 1}});
-    b_.vector(UnaryFn::neg, minus_sin_, sin_);
+    b_.vector(TernaryFn::where, index_, above, Value(kNowhere), position);
+    b_.reshape(index_, token_count_, 1);
 
-    const Value chunk = b_.pid() % chunks;
-    if (!v_.has_k) {
-      rotate(declare("q"), chunk);
-      return b_.finish();
-    }
-    const Heads q = declare("q");
-    const Heads k = declare("k");
-    const Value q_chunks = b_.integer("q_chunks");
-    b_.if_(chunk < q_chunks, [&] { rotate(q, chunk); }, [&] { rotate(k, chunk - q_chunks); });
+    std::vector<Heads> all = {declare("q")};
+    if (v_.has_k) all.push_back(declare("k"));
+    for (const Heads& x : all) fetch(x);
+    for (const Heads& x : all) b_.vector(UnaryFn::neg, x.minus_sin, x.sin);
+    for (const Heads& x : all) rotate(x);
     return b_.finish();
   }
 
  private:
   struct Heads {
     Pointer pointer;
-    Value heads, heads_each, token_stride, head_stride;
+    Value heads, heads_tile, token_stride, head_stride;
+    Tile cos, sin, minus_sin;  // a row for each of a tile
+    Tile index;                // their rows of the cache
   };
 
+  // The arguments and tiles of one tensor.
   Heads declare(const std::string& name) {
-    return {b_.pointer(name), b_.integer(name + "_heads"), b_.integer(name + "_heads_each"),
-            b_.integer(name + "_token_stride"), b_.integer(name + "_head_stride")};
+    const int64_t capacity = capacity_of(b_.machine(), v_);
+    const Heads x{b_.pointer(name),
+                  b_.integer(name + "_heads"),
+                  b_.integer(name + "_heads_tile"),
+                  b_.integer(name + "_token_stride"),
+                  b_.integer(name + "_head_stride"),
+                  b_.tile(name + "_cos", v_.cache, capacity),
+                  b_.tile(name + "_sin", v_.cache, capacity),
+                  b_.tile(name + "_minus_sin", v_.compute(), capacity),
+                  b_.tile(name + "_index", DType::i64, kMostRows)};
+    b_.expand(x.index, index_, token_count_, x.heads_tile);
+    return x;
   }
 
-  // The heads of one chunk of q or k.
-  void rotate(const Heads& x, const Value& chunk) {
-    const Value begin = chunk * x.heads_each;
-    const Value count = b_.min(x.heads_each, x.heads - begin);
-    b_.loop(b_.ceil_div(count, heads_tile_), [&](const Value& number) {
-      const Value head = number * heads_tile_;
-      const Value heads = b_.min(heads_tile_, count - head);
-      const Value offset = token_ * x.token_stride + (begin + head) * x.head_stride;
-      const Region region({{token_count_, x.token_stride}, {heads, x.head_stride}},
+  // Nothing is computed between the fetches, so that they are under way at the same time.
+  void fetch(const Heads& x) {
+    b_.gather(x.cos, cache_, 0, x.index, cache_stride_, {{half_, 1}});
+    b_.gather(x.sin, cache_, half_, x.index, cache_stride_, {{half_, 1}});
+  }
+
+  void rotate(const Heads& x) {
+    b_.loop(x.heads / x.heads_tile, [&](const Value& number) {
+      const Value offset = token_ * x.token_stride + number * x.heads_tile * x.head_stride;
+      const Region region({{token_count_, x.token_stride}, {x.heads_tile, x.head_stride}},
                           {{half_ * 2, 1}});
       b_.load(rows_, x.pointer, offset, region);
-      rotate_rows(token_count_ * heads);
+      rotate_rows(x, token_count_ * x.heads_tile);
       b_.store(x.pointer, offset, region, rows_);
     });
   }
 
-  void rotate_rows(const Value& rows) {
+  void rotate_rows(const Heads& x, const Value& rows) {
     const Value pairs = rows * half_;
     // Interleaved pairs become the two columns of a tall tile.
     if (!v_.neox) b_.reshape(rows_, pairs, 2);
@@ -138,10 +145,10 @@ class ProgramWriter {
       b_.reshape(first_, rows, half_);
       b_.reshape(second_, rows, half_);
     }
-    b_.vector(BinaryFn::mul, product_, first_, cos_);
-    b_.vector(TernaryFn::fma, new_first_, second_, minus_sin_, product_);
-    b_.vector(BinaryFn::mul, product_, second_, cos_);
-    b_.vector(TernaryFn::fma, new_second_, first_, sin_, product_);
+    b_.vector(BinaryFn::mul, product_, first_, x.cos);
+    b_.vector(TernaryFn::fma, new_first_, second_, x.minus_sin, product_);
+    b_.vector(BinaryFn::mul, product_, second_, x.cos);
+    b_.vector(TernaryFn::fma, new_second_, first_, x.sin, product_);
     if (!v_.neox) {
       b_.reshape(new_first_, height, width);
       b_.reshape(new_second_, height, width);
@@ -153,8 +160,10 @@ class ProgramWriter {
 
   const Variant& v_;
   Builder b_;
-  Value half_ = 0, heads_tile_ = 0, token_ = 0, token_count_ = 0;
-  Tile rows_, first_, second_, new_first_, new_second_, product_, cos_, sin_, minus_sin_;
+  Pointer cache_;
+  Value cache_stride_ = 0, half_ = 0, token_ = 0, token_count_ = 0;
+  Tile rows_, first_, second_, new_first_, new_second_, product_;
+  Tile index_;  // the tokens' rows of the cache
 };
 
 npuStatus check_rows(const char* name, const Tensor& x, const Tensor& q, const Tensor& positions,
@@ -196,30 +205,11 @@ npuStatus check(const Tensor& q, const Tensor& k, const Tensor& positions, const
   return NPU_SUCCESS;
 }
 
-// How tokens and heads are dealt out.
-struct Split {
-  int64_t tokens_each = 1;  // of a program and of its tiles
-  int64_t heads_tile = 1;
-  int64_t q_each = 1;  // heads of a program
-  int64_t k_each = 1;
-};
-
-Split choose_split(const sim::Machine& machine, int64_t tokens, int64_t heads, int64_t k_heads,
-                   int64_t rows) {
-  Split split;
-  if (tokens < heads + k_heads) {
-    split.heads_tile = std::min(rows, std::max(heads, k_heads));
-    split.q_each = heads;
-    split.k_each = std::max<int64_t>(k_heads, 1);
-    return split;
-  }
-  // A tile holds tokens of one head. Heads share the cosines, unless cores would idle.
-  split.tokens_each = std::min(rows, ceil_div(tokens, machine.core.count));
-  const int64_t tiles = ceil_div(tokens, split.tokens_each);
-  const int64_t chunks = std::clamp<int64_t>(2 * machine.core.count / tiles, 1, heads);
-  split.q_each = ceil_div(heads, chunks);
-  split.k_each = std::min(split.q_each, std::max<int64_t>(k_heads, 1));
-  return split;
+// The most heads that fill tiles evenly.
+int64_t heads_of_tile(int64_t heads, int64_t most) {
+  int64_t tile = std::clamp<int64_t>(most, 1, std::max<int64_t>(heads, 1));
+  while (heads % tile != 0) --tile;
+  return tile;
 }
 
 }  // namespace
@@ -247,35 +237,25 @@ npuStatus rotary_embedding(const Tensor& q, const Tensor& k, const Tensor& posit
         stream, {kKernel, {v.key()}},
         [&v](const sim::Machine& m) { return ProgramWriter(m, v).write(); }, &kernel));
 
-    const int64_t k_heads = k.defined() ? k.sizes[1] : 0;
-    const Split split =
-        choose_split(*machine, tokens, heads, k_heads, std::min(capacity / half, kMostRows));
-    const int64_t q_chunks = ceil_div(heads, split.q_each);
-    const int64_t chunks = q_chunks + ceil_div(k_heads, split.k_each);
+    const int64_t rows = std::min(capacity / half, kMostRows);
+    const int64_t tokens_each = std::min(rows, ceil_div(tokens, machine->core.count));
     Arguments args;
     args.pointer(cos_sin_cache.data);
     args.pointer(positions.data);
-    args.integer(cos_sin_cache.strides[0]);
-    args.integer(positions.strides[0]);
-    args.integer(cos_sin_cache.sizes[0]);
-    args.integer(half);
-    args.integer(tokens);
-    args.integer(split.tokens_each);
-    args.integer(split.heads_tile);
-    args.integer(chunks);
-    const auto pass = [&](const Tensor& x, int64_t heads_each) {
-      args.pointer(x.data);
-      args.integer(x.sizes[1]);
-      args.integer(heads_each);
-      args.integer(x.strides[0]);
-      args.integer(x.strides[1]);
-    };
-    pass(q, split.q_each);
-    if (k.defined()) {
-      pass(k, split.k_each);
-      args.integer(q_chunks);
+    for (const int64_t value : {cos_sin_cache.strides[0], positions.strides[0],
+                                cos_sin_cache.sizes[0], half, tokens, tokens_each}) {
+      args.integer(value);
     }
-    return launch(kernel, ceil_div(tokens, split.tokens_each) * chunks, args, stream);
+    const auto pass = [&](const Tensor& x) {
+      args.pointer(x.data);
+      for (const int64_t value : {x.sizes[1], heads_of_tile(x.sizes[1], rows / tokens_each),
+                                  x.strides[0], x.strides[1]}) {
+        args.integer(value);
+      }
+    };
+    pass(q);
+    if (k.defined()) pass(k);
+    return launch(kernel, ceil_div(tokens, tokens_each), args, stream);
   });
 }
 
