@@ -92,6 +92,13 @@ def test_decode(timed, tmp_path):
     assert listed["device_ns"] == result["device_ns"]
 
 
+def test_rotation_of_a_decode_step(timed):
+    """It takes a few ways to the memory (450 ns each), not one for every head."""
+    result = timed("layer --model llama-3-8b --batch 64 --context 16", N1)
+    (rotary,) = [step for step in result["kernels"] if step["step"] == "rotary"]
+    assert rotary["device_ns"] < 7 * 450
+
+
 def test_whole_step(timed):
     one = timed("layer --model llama-3.2-1b --batch 4 --context 100", N1)
     four = timed("layer --model llama-3.2-1b --batch 4 --context 100 --layers 4", N1)
