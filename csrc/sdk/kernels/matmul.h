@@ -89,7 +89,7 @@ struct MatmulFootprint {
 };
 MatmulFootprint matmul_footprint(const MatmulForm& form);
 inline constexpr int kBiasBuffers = 2;
-inline constexpr int kPartialBuffers = 2;
+inline constexpr int kPartialBuffers = 8;
 inline constexpr int kIndexBuffers = 2;
 
 // The most chunks that a tiling may have: each has tiles and registers of its own.
