@@ -37,8 +37,8 @@ def grouped_gemm(
     """Product of each group of rows with the group's own matrix, in one launch.
 
     a: [T, K]; b: [G, K, N], of a's dtype, any strides. ends: [G] int32 or int64, ascending: group g
-    is rows ends[g - 1] to ends[g] of a, the first from 0; what lies beyond the last end is neither
-    read nor written. With gather [T], row i is row gather[i] // gather_divisor of a instead. With
+    is rows ends[g - 1] to ends[g] of a, the first from 0; rows beyond the last end are neither read
+    nor written. With gather [T], row i is row gather[i] // gather_divisor of a instead. With
     scatter [T], its result goes to row scatter[i], and every row of the result should occur once.
     row_scale: [T] float32, a factor for each row of the result, before it is rounded. Indices are
     int32 or int64; one outside its tensor is a device error. Accumulates as gemm does. Returns

@@ -138,8 +138,8 @@ class Chain {
       const VectorOperand& operand = link.operands[i];
       alike &= !operand.is_tile || operand.tile.dtype == link.dst.dtype;
     }
-    const bool moves = is_copy(link.op, link.fn) || link.dst.dtype == DType::f32;
-    return link.stream || !alike || !moves;
+    const bool as_stored = is_copy(link.op, link.fn) || link.dst.dtype == DType::f32;
+    return link.stream || !alike || !as_stored;
   }
 
   // Does the stage need room for elements in its compute type?

@@ -14,8 +14,8 @@
 
 #include "csrc/backend/aten/native.h"
 #include "csrc/backend/aten/structured_impl.h"
+#include "csrc/backend/aten/views.h"
 #include "csrc/backend/runtime/check.h"
-#include "csrc/backend/runtime/stream.h"
 
 namespace npu::backend {
 namespace {
@@ -34,7 +34,7 @@ void extreme_dim(const Tensor& values, const Tensor& indices, const Tensor& self
   const int64_t wrapped = at::maybe_wrap_dim(dim, in.dim());
   NPU_CHECK(kernels::arg_reduce(largest, to_kernel(with_dim(values, in, wrapped)),
                                 to_kernel(with_dim(indices, in, wrapped)), to_kernel(in),
-                                static_cast<int>(wrapped), current_stream()));
+                                static_cast<int>(wrapped), stream_of(self)));
 }
 
 template <class Meta, bool largest>
@@ -61,7 +61,7 @@ struct ArgExtreme {
     const Tensor indices =
         dim.has_value() && self.dim() > 0 ? with_dim(result, in, along) : result.reshape({1});
     NPU_CHECK(kernels::arg_reduce(largest, {}, to_kernel(indices), to_kernel(in),
-                                  static_cast<int>(along), current_stream()));
+                                  static_cast<int>(along), stream_of(self)));
   }
 };
 

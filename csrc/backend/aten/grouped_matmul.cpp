@@ -4,8 +4,8 @@
 #include <npu/kernels/matmul.h>
 
 #include "csrc/backend/aten/native.h"
+#include "csrc/backend/aten/views.h"
 #include "csrc/backend/runtime/check.h"
-#include "csrc/backend/runtime/stream.h"
 
 namespace npu::backend {
 namespace {
@@ -30,7 +30,7 @@ Tensor grouped_mm(const Tensor& self, const Tensor& mat2, const std::optional<Te
     return out;
   }
   NPU_CHECK(kernels::grouped_matmul(to_kernel(out), to_kernel(self), to_kernel(mat2),
-                                    to_kernel(*offs), {}, current_stream()));
+                                    to_kernel(*offs), {}, stream_of(out)));
   return out;
 }
 

@@ -5,6 +5,7 @@
 #include <c10/core/DeviceGuard.h>
 
 #include <array>
+#include <vector>
 
 #include "csrc/backend/aten/scalar.h"
 #include "csrc/backend/runtime/check.h"
@@ -74,6 +75,26 @@ void promote_immediates(const at::TensorIteratorBase& iterator, const kernels::E
   }
 }
 
+// Tensors of no dimensions do not decide about the common dtype, so their values may have to be
+// rounded to it. Returns what has to live until the launch.
+std::vector<at::Tensor> promote_single_values(const at::TensorIteratorBase& iterator,
+                                              const kernels::ElementwiseOp* op,
+                                              std::span<kernels::Tensor> inputs) {
+  std::vector<at::Tensor> converted;
+  const auto common = iterator.maybe_common_dtype();
+  if (!common.has_value()) return converted;
+  if (at::isFloatingType(*common) && keeps_scalar_precision(op)) return converted;
+  for (int i = 0; i < iterator.ninputs(); ++i) {
+    const at::TensorBase& base = iterator.tensor_base(iterator.noutputs() + i);
+    if (!inputs[i].defined() || base.dim() != 0 || base.scalar_type() == *common) continue;
+    if (c10::promoteTypes(base.scalar_type(), *common) == *common) continue;  // nothing is lost
+    converted.push_back(at::Tensor(base).to(*common));
+    inputs[i].data = converted.back().data_ptr();
+    inputs[i].dtype = to_dtype(*common);
+  }
+  return converted;
+}
+
 // The bytes from the first to behind the last element.
 std::pair<const char*, const char*> extent(const kernels::Tensor& view, int64_t element) {
   const auto* const begin = static_cast<const char*>(view.data);
@@ -136,7 +157,9 @@ void run_elementwise(at::TensorIteratorBase& iterator, const Plan& plan) {
     immediate.dtype = to_dtype(common);
     immediate.immediate = value;
   }
-  promote_immediates(iterator, plan.op, std::span(operands).subspan(outputs, count - outputs));
+  const auto given = std::span(operands).subspan(outputs, count - outputs);
+  promote_immediates(iterator, plan.op, given);
+  const std::vector<at::Tensor> converted = promote_single_values(iterator, plan.op, given);
 
   const npuStream stream = current_stream(iterator.device(0).index());
   std::array<kernels::Tensor, kMaxOperands> results;

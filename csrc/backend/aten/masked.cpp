@@ -47,7 +47,7 @@ Tensor& masked_fill_scalar(Tensor& self, const Tensor& mask, const Scalar& value
   const kernels::Tensor out = iterator_operand(iterator, 0);
   kernels::Tensor number = out;
   number.data = nullptr;
-  number.immediate = to_kernel(value);
+  number.immediate = in_dtype(to_kernel(value), self.scalar_type());
   const kernels::Tensor inputs[] = {iterator_operand(iterator, 1), iterator_operand(iterator, 2),
                                     number};
   NPU_CHECK(kernels::elementwise(elementwise_op<"masked_fill">(), {&out, 1}, inputs, {},

@@ -14,8 +14,8 @@
 #include "csrc/backend/aten/native.h"
 #include "csrc/backend/aten/overlap.h"
 #include "csrc/backend/aten/structured.h"
+#include "csrc/backend/aten/views.h"
 #include "csrc/backend/runtime/check.h"
-#include "csrc/backend/runtime/stream.h"
 
 namespace npu::backend {
 namespace {
@@ -37,8 +37,7 @@ void run_matmul(const Tensor& out, const Tensor& a, const Tensor& b,
     out.copy_(apart);
     return;
   }
-  NPU_CHECK(
-      kernels::matmul(to_kernel(out), to_kernel(a), to_kernel(b), epilogue, current_stream()));
+  NPU_CHECK(kernels::matmul(to_kernel(out), to_kernel(a), to_kernel(b), epilogue, stream_of(out)));
 }
 
 // beta * self + alpha * (a @ b). With beta 0 what self holds does not matter, NaN included.

@@ -9,8 +9,8 @@
 
 #include "csrc/backend/aten/native.h"
 #include "csrc/backend/aten/structured_impl.h"
+#include "csrc/backend/aten/views.h"
 #include "csrc/backend/runtime/check.h"
-#include "csrc/backend/runtime/stream.h"
 
 namespace npu::backend {
 namespace {
@@ -27,7 +27,7 @@ void run_scan(Scan scan, const Tensor& result, const Tensor& indices, const Tens
   };
   NPU_CHECK(kernels::scan(scan, to_kernel(vector(result)),
                           indices.defined() ? to_kernel(vector(indices)) : kernels::Tensor(),
-                          to_kernel(vector(self)), static_cast<int>(along), current_stream()));
+                          to_kernel(vector(self)), static_cast<int>(along), stream_of(self)));
 }
 
 template <Scan scan>

@@ -8,8 +8,8 @@
 
 #include "csrc/backend/aten/native.h"
 #include "csrc/backend/aten/structured.h"
+#include "csrc/backend/aten/views.h"
 #include "csrc/backend/runtime/check.h"
-#include "csrc/backend/runtime/stream.h"
 
 namespace npu::backend {
 namespace {
@@ -42,8 +42,8 @@ struct Softmax {
   static void run(Structured<Meta>& op, const Tensor& self, int64_t dim, bool half_to_float) {
     op.meta(self, dim, half_to_float);
     if (self.numel() == 0) return;
-    NPU_CHECK(kernels::softmax(vector(op.output()), vector(self), wrap(dim, self), log,
-                               current_stream()));
+    NPU_CHECK(
+        kernels::softmax(vector(op.output()), vector(self), wrap(dim, self), log, stream_of(self)));
   }
 };
 
@@ -69,7 +69,7 @@ struct SoftmaxBackward {
     op.meta(grad, output, dim, input_dtype);
     if (grad.numel() == 0) return;
     NPU_CHECK(kernels::softmax_backward(vector(op.output()), vector(grad), vector(output),
-                                        wrap(dim, grad), log, current_stream()));
+                                        wrap(dim, grad), log, stream_of(grad)));
   }
 };
 

@@ -69,9 +69,9 @@ void run_without_gradient(const c10::OperatorHandle& op, c10::DispatchKeySet key
 }  // namespace
 
 TORCH_LIBRARY_IMPL(npu, Autograd, m) {
-  for (const char* op : {"gemm", "rms_norm", "fused_add_rms_norm", "rotary_embedding",
-                         "silu_and_mul", "gelu_and_mul", "reshape_and_cache", "flash_attention",
-                         "paged_attention", "paged_attention.out"}) {
+  for (const char* op : {"gemm", "grouped_gemm", "rms_norm", "fused_add_rms_norm",
+                         "rotary_embedding", "silu_and_mul", "gelu_and_mul", "reshape_and_cache",
+                         "flash_attention", "paged_attention", "paged_attention.out"}) {
     m.impl(op, torch::CppFunction::makeFromBoxedFunction<&run_without_gradient>());
   }
 }

@@ -33,6 +33,8 @@ Tensor grouped_gemm_result(const Tensor& a, const Tensor& b, const Tensor& ends,
               a.sizes(), " and ", b.sizes());
   TORCH_CHECK(a.size(1) == b.size(1), "npu::grouped_gemm: a and b shapes cannot be multiplied (",
               a.sizes(), " and ", b.sizes(), ")");
+  TORCH_CHECK_TYPE(a.is_floating_point(), "npu::grouped_gemm: dtype ", a.dtype().name(),
+                   " is not floating");
   check_same_dtype("grouped_gemm", "b", b, a);
   check_index("ends", ends);
   TORCH_CHECK(ends.size(0) == b.size(0), "npu::grouped_gemm: ", ends.size(0), " ends for ",
@@ -42,9 +44,9 @@ Tensor grouped_gemm_result(const Tensor& a, const Tensor& b, const Tensor& ends,
   if (given(gather)) {
     check_index("gather", *gather);
     check_same_device("grouped_gemm", {&a, &*gather});
-    TORCH_CHECK_VALUE(gather_divisor > 0, "npu::grouped_gemm: gather_divisor ", gather_divisor,
-                      " is not positive");
   }
+  TORCH_CHECK_VALUE(gather_divisor > 0, "npu::grouped_gemm: gather_divisor ", gather_divisor,
+                    " is not positive");
   if (given(scatter)) {
     check_index("scatter", *scatter);
     check_same_device("grouped_gemm", {&a, &*scatter});
@@ -65,12 +67,15 @@ Tensor grouped_gemm_result(const Tensor& a, const Tensor& b, const Tensor& ends,
 Tensor grouped_gemm(const Tensor& a, const Tensor& b, const Tensor& ends, const Optional& gather,
                     int64_t gather_divisor, const Optional& scatter, const Optional& row_scale) {
   Tensor out = grouped_gemm_result(a, b, ends, gather, gather_divisor, scatter, row_scale);
+  if (out.numel() == 0) return out;
   kernels::GroupedMatmulOptions options;
   options.gather_divisor = gather_divisor;
   if (given(gather)) options.gather = to_kernel(*gather);
   if (given(scatter)) options.scatter = to_kernel(*scatter);
   if (given(row_scale)) options.row_scale = to_kernel(*row_scale);
-  NPU_CHECK(kernels::grouped_matmul(to_kernel(out), to_kernel(a), to_kernel(b), to_kernel(ends),
+  // Rows that lie in one place cannot be told from those that there are not.
+  const Tensor rows = given(gather) && a.stride(0) == 0 ? a.contiguous() : a;
+  NPU_CHECK(kernels::grouped_matmul(to_kernel(out), to_kernel(rows), to_kernel(b), to_kernel(ends),
                                     options, current_stream(a.device().index())));
   return out;
 }

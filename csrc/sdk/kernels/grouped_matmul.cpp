@@ -24,11 +24,12 @@ namespace {
 
 constexpr std::string_view kKernel = "grouped_gemm";
 
-// Where the group begins and ends.
-std::pair<Value, Value> range_of(Builder& b, const SequenceTable& ends, const Value& group) {
+// Where the group begins and ends among `total` rows.
+std::pair<Value, Value> range_of(Builder& b, const SequenceTable& ends, const Value& group,
+                                 const Value& total) {
   const Value before = ends.load(b.max(group - 1, 0));
   const Value end = ends.load(group);
-  return {b.select(group == 0, 0, before), end};
+  return {b.select(group == 0, 0, b.max(before, 0)), b.min(end, total)};
 }
 
 // Says of grouped rows which rows of another tensor they are.
@@ -82,6 +83,7 @@ sim::Program build_row_groups(const sim::Machine& machine, const MatmulForm& for
   const Pointer lhs = b.pointer("a");
   const Pointer rhs = b.pointer("b");
   const SequenceTable ends(b, "ends", form.ends_type);
+  const Value total = b.integer("rows");
   const Value n = b.integer("n");
   const Value k = b.integer("k");
   const Value slots = b.integer("slots");
@@ -110,7 +112,7 @@ sim::Program build_row_groups(const sim::Machine& machine, const MatmulForm& for
   const Value across = b.ceil_div(n, tiling.n);
   const Value group = outer / across;
   const Value col = (outer % across) * tiling.n;
-  const auto [begin, end] = range_of(b, ends, group);
+  const auto [begin, end] = range_of(b, ends, group, total);
   const Value first = begin + slot * tiling.m;
   const Value step = slots * tiling.m;
   const Value b_start = group * b_group + col * b_col;
@@ -167,6 +169,7 @@ sim::Program build_depth_groups(const sim::Machine& machine, const MatmulForm& f
   const SequenceTable ends(b, "ends", form.ends_type);
   const Value m = b.integer("m");
   const Value n = b.integer("n");
+  const Value total = b.integer("k");
   const Value out_group = b.integer("out_group");
   const Value out_row = b.integer("out_row");
   const Value out_col = b.integer("out_col");
@@ -181,7 +184,7 @@ sim::Program build_depth_groups(const sim::Machine& machine, const MatmulForm& f
   const Value outer = b.pid() / down;
   const Value col = (outer % across) * tiling.n;
   const Value group = outer / across;
-  const auto [begin, end] = range_of(b, ends, group);
+  const auto [begin, end] = range_of(b, ends, group, total);
   const Value rows = b.min(m - row, tiling.m);
   const Value a_start = row * a_row + begin * a_col;
   const Value b_start = begin * b_row + col * b_col;
@@ -205,18 +208,14 @@ sim::Program build_depth_groups(const sim::Machine& machine, const MatmulForm& f
   return b.finish();
 }
 
-sim::Program build(const sim::Machine& machine, const MatmulForm& form,
-                   const MatmulTiling& tiling) {
-  return form.groups == MatmulForm::Groups::rows ? build_row_groups(machine, form, tiling)
-                                                 : build_depth_groups(machine, form, tiling);
-}
-
 npuStatus grouped_kernel(npuStream stream, const MatmulForm& form, const MatmulTiling& tiling,
                          npuKernel* kernel) {
   sdk::KernelKey key = matmul_key(form, tiling);
   key.family = kKernel;
   return sdk::cached_kernel(
-      stream, key, [&](const sim::Machine& target) { return build(target, form, tiling); }, kernel);
+      stream, key,
+      [&](const sim::Machine& target) { return build_grouped_matmul(target, form, tiling); },
+      kernel);
 }
 
 // The groups' mean length or up to an eighth more, so that few tilings are searched for.
@@ -234,10 +233,9 @@ int64_t planned_rows(const sim::Machine& machine, int64_t mean) {
   return std::max<int64_t>(kSpread * mean, machine.matrix.rows);
 }
 
-// Is the last dimension the one that memory walks?
-bool row_major(const Tensor& t) {
+bool is_row_major(const Tensor& t) {
   const int last = t.rank - 1;
-  return t.strides[last] == 1 || t.sizes[last] == 1 || t.strides[last - 1] != 1;
+  return row_major(t.strides[last - 1], t.strides[last], t.sizes[last]);
 }
 
 Tensor transposed(Tensor t) {
@@ -254,16 +252,29 @@ npuStatus check_index(std::string_view operand, const Tensor& index, int64_t row
                     index.sizes[0], rows);
 }
 
+// Of rows that are chosen by index.
+npuStatus check_stride(std::string_view operand, const Tensor& tensor) {
+  if (tensor.strides[0] != 0 || tensor.sizes[0] == 0) return NPU_SUCCESS;
+  return sdk::failf(NPU_ERROR_INVALID_VALUE,
+                    "{}: the rows of {}, which an index chooses from, lie "
+                    "in one place (stride 0)",
+                    kKernel, operand);
+}
+
 npuStatus check_row_options(const Tensor& out, const Tensor& a, int64_t rows,
                             const GroupedMatmulOptions& options) {
+  if (options.gather_divisor < 1) {
+    return sdk::failf(NPU_ERROR_INVALID_VALUE, "{}: gather_divisor {} is not positive", kKernel,
+                      options.gather_divisor);
+  }
   if (options.gather.defined()) {
     NPU_RETURN_IF_ERROR(check_index("gather", options.gather, rows));
-    if (options.gather_divisor < 1) {
-      return sdk::failf(NPU_ERROR_INVALID_VALUE, "{}: gather_divisor {} is not positive", kKernel,
-                        options.gather_divisor);
-    }
+    NPU_RETURN_IF_ERROR(check_stride("a", a));
   }
-  if (options.scatter.defined()) NPU_RETURN_IF_ERROR(check_index("scatter", options.scatter, rows));
+  if (options.scatter.defined()) {
+    NPU_RETURN_IF_ERROR(check_index("scatter", options.scatter, rows));
+    NPU_RETURN_IF_ERROR(check_stride("out", out));
+  }
   if (options.row_scale.defined()) {
     const Tensor& scale = options.row_scale;
     NPU_RETURN_IF_ERROR(check_tensor(kKernel, "row_scale", scale));
@@ -297,7 +308,7 @@ npuStatus row_groups(const Tensor& out, const Tensor& a, const Tensor& b, const 
   form.gathers = options.gather.defined();
   form.scatters = options.scatter.defined();
   form.scales_rows = options.row_scale.defined();
-  form.transpose_a = !form.gathers && !row_major(a);
+  form.transpose_a = !form.gathers && !is_row_major(a);
   if (form.gathers) form.gather_type = static_cast<DType>(options.gather.dtype);
   if (form.scatters) form.scatter_type = static_cast<DType>(options.scatter.dtype);
   const int64_t mean = mean_length(rows, groups);
@@ -311,8 +322,8 @@ npuStatus row_groups(const Tensor& out, const Tensor& a, const Tensor& b, const 
   for (const Tensor* tensor : {&out, &a, &b}) args.pointer(tensor->data);
   pass_sequence_table(args, ends);
   for (const int64_t value :
-       {b.sizes[2], b.sizes[1], slots, out.strides[0], out.strides[1], a.strides[0], a.strides[1],
-        b.strides[0], b.strides[1], b.strides[2]}) {
+       {rows, b.sizes[2], b.sizes[1], slots, out.strides[0], out.strides[1], a.strides[0],
+        a.strides[1], b.strides[0], b.strides[1], b.strides[2]}) {
     args.integer(value);
   }
   if (form.gathers) {
@@ -320,7 +331,10 @@ npuStatus row_groups(const Tensor& out, const Tensor& a, const Tensor& b, const 
     args.integer(options.gather_divisor);
   }
   if (form.scatters) RowIndex::pass(args, options.scatter, out.sizes[0]);
-  if (form.scales_rows) pass_sequence_table(args, options.row_scale);
+  if (form.scales_rows) {
+    args.pointer(options.row_scale.data);
+    args.integer(options.row_scale.strides[0]);
+  }
   return launch(kernel, groups * ceil_div(b.sizes[2], tiling.n) * slots, args, stream);
 }
 
@@ -338,7 +352,7 @@ npuStatus depth_groups(const Tensor& out, const Tensor& a, const Tensor& b, cons
   if (out.numel() == 0) return NPU_SUCCESS;
 
   form.groups = MatmulForm::Groups::depth;
-  form.transpose_a = !row_major(a);
+  form.transpose_a = !is_row_major(a);
   const int64_t mean = mean_length(a.sizes[1], groups);
   const MatmulTiling tiling = choose_matmul_tiling(machine, form.problem(groups, m, n, mean));
   npuKernel kernel = nullptr;
@@ -347,14 +361,20 @@ npuStatus depth_groups(const Tensor& out, const Tensor& a, const Tensor& b, cons
   Arguments args;
   for (const Tensor* tensor : {&out, &a, &b}) args.pointer(tensor->data);
   pass_sequence_table(args, ends);
-  for (const int64_t value : {m, n, out.strides[0], out.strides[1], out.strides[2], a.strides[0],
-                              a.strides[1], b.strides[0], b.strides[1]}) {
+  for (const int64_t value : {m, n, a.sizes[1], out.strides[0], out.strides[1], out.strides[2],
+                              a.strides[0], a.strides[1], b.strides[0], b.strides[1]}) {
     args.integer(value);
   }
   return launch(kernel, groups * ceil_div(m, tiling.m) * ceil_div(n, tiling.n), args, stream);
 }
 
 }  // namespace
+
+sim::Program build_grouped_matmul(const sim::Machine& machine, const MatmulForm& form,
+                                  const MatmulTiling& tiling) {
+  return form.groups == MatmulForm::Groups::rows ? build_row_groups(machine, form, tiling)
+                                                 : build_depth_groups(machine, form, tiling);
+}
 
 npuStatus grouped_matmul(const Tensor& out, const Tensor& a, const Tensor& b, const Tensor& ends,
                          const GroupedMatmulOptions& options, npuStream stream) {
@@ -374,7 +394,7 @@ npuStatus grouped_matmul(const Tensor& out, const Tensor& a, const Tensor& b, co
     }
     if (a.dtype != b.dtype || !sim::is_float(static_cast<DType>(a.dtype))) {
       return sdk::failf(NPU_ERROR_INVALID_VALUE,
-                        "{}: operands of dtype {} and {}; they must be equal and floating", kKernel,
+                        "{}: operands of dtype {} and {}; they must be alike and floating", kKernel,
                         sim::name(static_cast<DType>(a.dtype)),
                         sim::name(static_cast<DType>(b.dtype)));
     }
@@ -393,10 +413,10 @@ npuStatus grouped_matmul(const Tensor& out, const Tensor& a, const Tensor& b, co
     form.ends_type = static_cast<DType>(ends.dtype);
     if (of_columns) {  // out^T = b^T a^T
       const Tensor right = transposed(a);
-      form.transpose_b = !row_major(right);
+      form.transpose_b = !is_row_major(right);
       return row_groups(transposed(out), transposed(b), right, ends, {}, form, *machine, stream);
     }
-    form.transpose_b = !row_major(b);
+    form.transpose_b = !is_row_major(b);
     return of_rows ? row_groups(out, a, b, ends, options, form, *machine, stream)
                    : depth_groups(out, a, b, ends, form, *machine, stream);
   });
@@ -408,7 +428,8 @@ sim::Program library_grouped_gemm(const sim::Machine& machine) {
   form.transpose_b = true;
   form.groups = MatmulForm::Groups::rows;
   form.gathers = true;
-  return build(machine, form, choose_matmul_tiling(machine, form.problem(8, 512, 28672, 4096)));
+  return build_grouped_matmul(machine, form,
+                              choose_matmul_tiling(machine, form.problem(8, 512, 28672, 4096)));
 }
 
 }  // namespace npu::kernels

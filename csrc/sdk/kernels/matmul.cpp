@@ -31,8 +31,7 @@ struct Matrix {
     std::swap(size[1], size[2]);
     std::swap(stride[1], stride[2]);
   }
-  // Is the last dimension the one that memory walks?
-  bool row_major() const { return stride[2] == 1 || size[2] == 1 || stride[1] != 1; }
+  bool row_major() const { return kernels::row_major(stride[1], stride[2], size[2]); }
 };
 
 npuStatus check(const Tensor& out, const Tensor& a, const Tensor& b, const Tensor& bias) {

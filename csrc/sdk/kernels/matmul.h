@@ -9,6 +9,11 @@ namespace npu::kernels {
 
 struct MatmulProblem;
 
+// Of a matrix with such strides and so many columns: is a row what memory walks?
+inline bool row_major(int64_t row_stride, int64_t col_stride, int64_t cols) {
+  return col_stride == 1 || cols == 1 || row_stride != 1;
+}
+
 // What distinguishes one program from another, tile sizes apart.
 struct MatmulForm {
   enum class Bias : uint8_t { none, row, column, full };  // row: one for all rows, [1, n]
@@ -85,6 +90,7 @@ struct MatmulFootprint {
   int result = 0;       // what its epilogue takes
   int next_result = 0;  // where chunks take turns
   int row = 0;          // for each row of a tile
+  int row_buffers = 0;  // in how many buffers, a bias's apart
   int column = 0;       // for each column of a chunk
 };
 MatmulFootprint matmul_footprint(const MatmulForm& form);
@@ -100,6 +106,9 @@ sdk::KernelKey matmul_key(const MatmulForm& form, const MatmulTiling& tiling);
 // splits the integers of matmul_split_arguments; then alpha and beta where scaled.
 sim::Program build_matmul(const sim::Machine& machine, const MatmulForm& form,
                           const MatmulTiling& tiling);
+// Of a form with groups.
+sim::Program build_grouped_matmul(const sim::Machine& machine, const MatmulForm& form,
+                                  const MatmulTiling& tiling);
 int64_t matmul_grid(const MatmulProblem& problem, const MatmulTiling& tiling);
 // How much of k a program of the tiling does: whole depths of the array, so that where the parts
 // begin depends on k, the machine and their number alone.

@@ -16,7 +16,7 @@ int64_t MatmulModel::spare(const MatmulTiling& t) const {
   const int64_t kept = outputs * t.chunks() * bytes.accumulator * t.accumulators;
   const int64_t epilogue = outputs * (bytes.result + (t.chunks() > 1 ? bytes.next_result : 0)) +
                            t.m * bytes.row + t.chunk * t.chunks() * bytes.column;
-  const int64_t buffers = int64_t{t.accumulators + 2} * t.chunks() + 16;
+  const int64_t buffers = int64_t{t.accumulators + 2} * t.chunks() + bytes.row_buffers + 16;
   return machine_.scratchpad_bytes() - kept - epilogue - t.load_buffers * round_bytes(t) -
          kAlignment * buffers;
 }

@@ -131,12 +131,17 @@ MatmulFootprint matmul_footprint(const MatmulForm& form) {
   if (form.bias == MatmulForm::Bias::full) bytes.result += bias;
   if (form.bias == MatmulForm::Bias::row) bytes.column = bias;
   if (form.bias == MatmulForm::Bias::column) bytes.row = bias;
-  const auto index_bytes = [](DType type) {
-    return kIndexBuffers * (sim::size_of(type) + sim::size_of(DType::i64));
+  const auto add_index = [&](DType type) {
+    bytes.row += kIndexBuffers * (sim::size_of(type) + sim::size_of(DType::i64));
+    bytes.row += sim::size_of(DType::b8);
+    bytes.row_buffers += 2 * kIndexBuffers + 1;
   };
-  if (form.gathers) bytes.row += index_bytes(form.gather_type);
-  if (form.scatters) bytes.row += index_bytes(form.scatter_type);
-  if (form.scales_rows) bytes.row += kIndexBuffers * sim::size_of(DType::f32);
+  if (form.gathers) add_index(form.gather_type);
+  if (form.scatters) add_index(form.scatter_type);
+  if (form.scales_rows) {
+    bytes.row += kIndexBuffers * sim::size_of(DType::f32);
+    bytes.row_buffers += kIndexBuffers;
+  }
   return bytes;
 }
 

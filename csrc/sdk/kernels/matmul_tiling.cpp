@@ -215,14 +215,17 @@ MatmulTiling search_matmul_tiling(const sim::Machine& machine, const MatmulProbl
   }
   MatmulSimulation simulation(machine, problem);
   MatmulRefinement refinement(machine, problem, model, simulation, close);
-  if (close.size() < 2 && !refinement.affords(ranked[0].tiling)) return ranked[0].tiling;
+  if (close.empty() || (close.size() == 1 && !refinement.affords(close[0]))) {
+    return ranked[0].tiling;
+  }
   TimedTiling best{{}, std::numeric_limits<uint64_t>::max()};
   for (const MatmulTiling& tiling : close) {
     if (const auto timing = simulation.below(best.cycles, tiling)) best = {tiling, timing->cycles};
   }
   const MatmulTiling first = best.tiling;
   best = refinement.from(best);
-  // Of small products there are several good tilings with no single step between them.
+  // Of small products there are several good tilings with no single step between them. The model's
+  // best with other sides may lead to another.
   const auto second = std::ranges::find_if(
       close, [&](const MatmulTiling& t) { return t.m != first.m || t.n != first.n; });
   if (second == close.end() || !refinement.affords(*second)) return best.tiling;

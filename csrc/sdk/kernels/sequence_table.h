@@ -10,7 +10,7 @@
 
 namespace npu::kernels {
 
-// A gather's or scatter's index beyond every allocation, whatever its stride.
+// A gather's or scatter's index beyond every allocation, whatever its stride, unless that is 0.
 inline constexpr int64_t kNowhere = int64_t{1} << 40;
 
 class SequenceTable {

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from npu_torch.ops import grouped_gemm
 
@@ -33,9 +33,19 @@ def route(
     return weights, ids
 
 
-@functools.cache  # a launch less for every layer of every step
-def _following(experts: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    return torch.arange(1, experts + 1, dtype=dtype, device=device)
+# By the experts' weights, with which it goes: 1, 2, ..., experts.
+_following: MutableMapping[Tensor, Tensor] = WeakTensorKeyDictionary()
+
+
+def _ends(ids: Tensor, weights: Tensor) -> Tensor:
+    """Where each expert's tokens end among ascending ids."""
+    following = _following.get(weights)
+    if following is None or following.dtype != ids.dtype:
+        # Copied from the host, it is there before any stream goes on; and kept, since a launch for
+        # every layer of every step costs time.
+        following = torch.arange(1, weights.shape[0] + 1, dtype=ids.dtype).to(weights.device)
+        _following[weights] = following
+    return torch.searchsorted(ids, following)
 
 
 def mixture(
@@ -49,14 +59,15 @@ def mixture(
     """Sum of the chosen experts' outputs, weighted; [tokens, hidden].
 
     x [tokens, hidden]; w13 [experts, 2 * width, hidden], gate first; w2 [experts, hidden, width];
-    topk_weights and topk_ids [tokens, k]; gated: the activation, [..., 2 * width] to [..., width].
+    topk_weights and topk_ids [tokens, k], ids from 0 to experts - 1, which nothing checks; gated:
+    the activation, [..., 2 * width] to [..., width].
 
     Every expert computes the tokens that chose it, and the weights of those that nobody chose are
     not read. The host need not know who chose whom.
     """
     tokens, k = topk_ids.shape
     ids, order = torch.sort(topk_ids.reshape(-1), stable=True)
-    ends = torch.searchsorted(ids, _following(w13.shape[0], ids.dtype, ids.device))
+    ends = _ends(ids, w13)
     up = grouped_gemm(x, w13.transpose(1, 2), ends, gather=order, gather_divisor=k)
     down = grouped_gemm(
         gated(up),
@@ -65,4 +76,4 @@ def mixture(
         scatter=order,
         row_scale=topk_weights.reshape(-1).float(),
     )
-    return down.view(tokens, k, -1).sum(1)
+    return down.view(tokens, k, w2.shape[1]).sum(1)

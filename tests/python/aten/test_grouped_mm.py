@@ -42,6 +42,7 @@ EVERYTHING = (...,)
 GRADIENTS = {
     # the part of each operand's gradient that is defined
     "rows": ((slice(USED),), EVERYTHING),
+    "columns": (EVERYTHING, (slice(None), slice(USED))),
     "depth": ((slice(None), slice(USED)), (slice(USED),)),
     "batch": (EVERYTHING, EVERYTHING),
 }

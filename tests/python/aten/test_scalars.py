@@ -25,6 +25,29 @@ def test_equals_the_cpu(function: Callable[[torch.Tensor], torch.Tensor], x: tor
     torch.testing.assert_close(function(x.to("npu")).cpu(), function(x))
 
 
+SINGLE_VALUES = [
+    (torch.tensor(1.0001), torch.ones(2, dtype=torch.bfloat16)),
+    (torch.tensor(-6e21, dtype=torch.bfloat16), torch.tensor([-torch.inf], dtype=torch.float16)),
+    (torch.tensor(-93), torch.tensor([68, 163], dtype=torch.uint8)),
+    (torch.tensor(0.1, dtype=torch.float64), torch.tensor([0.1])),
+]
+
+
+@pytest.mark.parametrize(("value", "x"), SINGLE_VALUES, ids=lambda x: str(x.dtype))
+def test_tensors_of_no_dimensions_take_the_others_dtype(
+    value: torch.Tensor, x: torch.Tensor
+) -> None:
+    for compare in (torch.eq, torch.lt, torch.le, torch.maximum):
+        on_device = compare(value.to("npu"), x.to("npu"))
+        torch.testing.assert_close(on_device.cpu(), compare(value, x), rtol=0, atol=0)
+
+
+def test_a_fraction_is_true_where_a_mask_fills_booleans() -> None:
+    x, mask = torch.tensor([False, False]), torch.tensor([True, False])
+    filled = x.to("npu").masked_fill(mask.to("npu"), 0.5)
+    assert torch.equal(filled.cpu(), x.masked_fill(mask, 0.5))
+
+
 @pytest.mark.parametrize(
     "function",
     [

@@ -14,7 +14,7 @@ def gated(x):
     return torch.ops.npu.silu_and_mul(x)
 
 
-@pytest.mark.parametrize("tokens", [1, 2, 3, 40])
+@pytest.mark.parametrize("tokens", [0, 1, 2, 3, 40])
 @pytest.mark.parametrize("renormalize", [True, False])
 def test_the_chosen_experts_are_summed_up(tokens, renormalize):
     generator = torch.Generator().manual_seed(tokens)
@@ -37,6 +37,27 @@ def test_the_chosen_experts_are_summed_up(tokens, renormalize):
     result = mixture(x.npu(), w13.npu(), w2.npu(), weights, ids, gated)
     assert torch.npu.fallback_stats() == {}
     torch.testing.assert_close(result.cpu(), wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_types_and_the_device_after_a_reset(run_python):
+    code = """
+import torch
+import npu_torch
+from npu_torch.integrations.experts import mixture, route
+for types in ((torch.float32, torch.int64), (torch.bfloat16, torch.int32)):
+    torch.manual_seed(0)
+    x, w13, w2 = (torch.randn(size) for size in ((5, 8), (4, 12, 8), (4, 8, 6)))
+    weights, ids = torch.rand(5, 2), torch.randint(0, 4, (5, 2))
+    x, w13, w2 = (tensor.to(types[0]).npu() for tensor in (x, w13, w2))
+    ids = ids.to(types[1]).npu()
+    for scale in (weights.npu(), weights.to(types[0]).npu()):
+        result = mixture(x, w13, w2, scale, ids, torch.ops.npu.silu_and_mul)
+    print(result.dtype, result.float().sum().item())
+    torch.npu.reset_device()
+"""
+    lines = run_python(code).stdout.split()
+    assert lines[::2] == ["torch.float32", "torch.bfloat16"]
+    assert float(lines[1]) == pytest.approx(float(lines[3]), rel=0.05)
 
 
 def test_one_tokens_experts_cost_less_than_all():

@@ -55,6 +55,25 @@ def test_rows_from_and_to_anywhere_in_one_launch(dtype):
     assert_close(scattered, back)
 
 
+def test_nothing_to_do_and_rows_in_one_place():
+    a, b = (x.npu() for x in operands(torch.float32))
+    none = torch.zeros(0, dtype=torch.int64).npu()
+    assert npu.grouped_gemm(a, b, ENDS.npu() * 0, gather=none).shape == (0, N)
+    row = a[:1]
+    order = torch.zeros(ROWS, dtype=torch.int64).npu()
+    expected = npu.grouped_gemm(row.expand(ROWS, K).contiguous(), b, ENDS.npu())
+    for copies in (row, row.expand(ROWS, K)):
+        actual = npu.grouped_gemm(copies, b, ENDS.npu(), gather=order)
+        assert torch.equal(actual[: ENDS[-1]].cpu(), expected[: ENDS[-1]].cpu())
+
+
+def test_gradients_are_refused():
+    a, b = (x.npu() for x in operands(torch.float32))
+    a.requires_grad_()
+    with pytest.raises(NotImplementedError, match="npu::grouped_gemm"):
+        npu.grouped_gemm(a, b, ENDS.npu()).sum().backward()
+
+
 def test_shapes_on_meta_and_wrong_arguments():
     a, b = operands(torch.float32)
     meta = npu.grouped_gemm(a.to("meta"), b.to("meta"), ENDS.to("meta"))

@@ -65,6 +65,45 @@ def test_properties():
     assert torch.npu.is_bf16_supported()
 
 
+OPERATIONS = {
+    "mm": lambda x: x @ x,
+    "bmm": lambda x: torch.bmm(x[None], x[None]),
+    "addmm": lambda x: torch.addmm(x, x, x),
+    "grouped_mm": lambda x: torch.nn.functional.grouped_mm(
+        x, x[None], offs=torch.tensor([8], dtype=torch.int32, device=x.device)
+    ),
+    "softmax": lambda x: torch.softmax(x, -1),
+    "log_softmax": lambda x: torch.log_softmax(x, 0),
+    "cumsum": lambda x: x.cumsum(1),
+    "cummax": lambda x: x.cummax(0).indices,
+    "argmax": lambda x: x.argmax(),
+    "max": lambda x: x.max(1).values,
+    "add": lambda x: x + 1,
+    "sum": lambda x: x.sum(0),
+    "sort": lambda x: x.sort(1).values,
+    "topk": lambda x: x.topk(3).values,
+    "gather": lambda x: x.gather(0, x.argsort(0)),
+    "index_put": lambda x: x.clone().index_put_((x[0].argsort(),), x[0]),
+    "cat": lambda x: torch.cat([x, x]),
+    "layer_norm": lambda x: torch.nn.functional.layer_norm(x, (8,)),
+    "attention": lambda x: torch.nn.functional.scaled_dot_product_attention(*[x[None, None]] * 3),
+    "searchsorted": lambda x: torch.searchsorted(x.sort(1).values, x),
+    "nonzero": lambda x: x.round().nonzero(),
+    "tril": lambda x: x.tril(),
+    "embedding": lambda x: torch.nn.functional.embedding(x.argsort(1), x),
+}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_operations_run_where_their_tensors_are(name):
+    """Another device than the current one."""
+    assert torch.npu.current_device() == 0
+    x = torch.randn(8, 8)
+    result = OPERATIONS[name](x.to("npu:1"))
+    assert result.device == torch.device("npu:1")
+    torch.testing.assert_close(result.cpu(), OPERATIONS[name](x))
+
+
 def test_environment_chooses_devices(run_python):
     code = "import torch; print(torch.npu.device_count(), torch.npu.get_device_name(0))"
     assert run_python(code, NPU_DEVICE_COUNT="3").stdout == "3 n1\n"

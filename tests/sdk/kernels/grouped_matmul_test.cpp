@@ -135,6 +135,23 @@ TEST(GroupedMatmul, RowsFromAndToAnywhere) {
   check_rows({.ends = {4, 9}, .k = 30, .n = 20, .a_layout = {1, 0}, .copies = 2, .scatters = true});
 }
 
+// As where a slice ends beyond its tensor.
+TEST(GroupedMatmul, EndsAreNoLargerThanTheRows) {
+  DeviceTensor a(NPU_F32, {9, 8}), b(NPU_F32, {2, 8, 4}), out(NPU_F32, {9, 4});
+  DeviceTensor ends(NPU_I32, {2});
+  a.set(Values(9 * 8, 1));
+  b.set(Values(2 * 8 * 4, 1));
+  ends.set({2, 100});
+  Values expected(9 * 4, 7);
+  out.set(expected);
+  Tensor rows = a;
+  Tensor result = out;
+  rows.sizes[0] = result.sizes[0] = 5;  // more follow in the same allocation
+  std::fill_n(expected.begin(), 5 * 4, 8);
+  NPU_ASSERT_OK(grouped_matmul(result, rows, b, ends, {}, stream()));
+  expect_close(out.get_all(), expected, 0);
+}
+
 TEST(GroupedMatmul, Columns) {
   constexpr int64_t kM = 37, kK = 50, kT = 44;
   const Values ends = {0, 13, 40};
@@ -267,8 +284,12 @@ TEST(GroupedMatmul, SaysWhatDoesNotFit) {
   EXPECT_NE(refused(out, a, b, ends, {.gather = three}).find("3 grouped rows"), std::string::npos);
   EXPECT_NE(refused(out, a, b, ends, {.scatter = three}).find("scatter has 3"), std::string::npos);
   EXPECT_NE(refused(out, a, b, ends, {.row_scale = reals}).find("6 elements"), std::string::npos);
-  EXPECT_NE(refused(out, a, b, ends, {.gather = integers, .gather_divisor = 0}).find("rank"),
+  EXPECT_NE(refused(out, a, b, ends, {.gather_divisor = 0}).find("gather_divisor 0"),
             std::string::npos);
+  const DeviceTensor order(NPU_I32, {6});
+  Tensor same = a;
+  same.strides[0] = 0;
+  EXPECT_NE(refused(out, same, b, ends, {.gather = order}).find("stride 0"), std::string::npos);
 }
 
 }  // namespace

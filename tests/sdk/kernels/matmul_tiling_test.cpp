@@ -175,5 +175,40 @@ TEST(MatmulChoice, ProgramsFitTheScratchpad) {
   }
 }
 
+void expect_grouped_fits(const char* preset, DType type, bool gathers, bool scatters, bool scales,
+                         int64_t groups, const Extents& extents) {
+  const sim::Machine machine = sim::load_machine(preset);
+  MatmulForm form;
+  form.type = form.out_type = type;
+  form.groups = MatmulForm::Groups::rows;
+  form.gathers = gathers;
+  form.scatters = scatters;
+  form.scales_rows = scales;
+  const auto [m, n, k] = extents;
+  const MatmulTiling tiling = choose_matmul_tiling(machine, form.problem(groups, m, n, k));
+  EXPECT_LE(build_grouped_matmul(machine, form, tiling).scratchpad_bytes,
+            machine.scratchpad_bytes())
+      << preset << ' ' << m << ' ' << n << ' ' << k;
+}
+
+TEST(MatmulChoice, GroupedProgramsFitTheScratchpad) {
+  // These fill it to the last hundred bytes.
+  expect_grouped_fits("n1", DType::f16, true, true, true, 49, {1792, 227, 62});
+  expect_grouped_fits("tpu-v6e", DType::f32, true, false, true, 2, {180224, 3, 75});
+  std::mt19937 engine(7);
+  for (const char* preset : {"n1", "n1-edge", "tpu-v6e"}) {
+    for (int i = 0; i < 200; ++i) {
+      const auto draw = [&](double limit) {
+        return static_cast<int64_t>(
+            std::exp(std::uniform_real_distribution<>(0, std::log(limit))(engine)));
+      };
+      const DType type = std::array{DType::f32, DType::bf16, DType::f64}[i % 3];
+      const int64_t groups = draw(64);
+      const Extents extents = {draw(200000), draw(2000), draw(2000)};
+      expect_grouped_fits(preset, type, i % 2 == 0, i % 4 < 2, i % 8 < 4, groups, extents);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace npu::kernels::testing

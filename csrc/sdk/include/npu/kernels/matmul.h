@@ -23,8 +23,8 @@ npuStatus matmul(const Tensor& out, const Tensor& a, const Tensor& b,
                  const MatmulEpilogue& epilogue, npuStream stream);
 
 struct GroupedMatmulOptions {
-  // Of T grouped rows. gather [T]: grouped row i is row gather[i] / gather_divisor of a. scatter
-  // [T]: its result is row scatter[i] of out. Both i32 or i64.
+  // For T grouped rows. gather [T]: grouped row i is row gather[i] / gather_divisor of a. scatter
+  // [T]: its result is row scatter[i] of out. Both i32 or i64; rows of a and out have a stride.
   Tensor gather = {};
   int64_t gather_divisor = 1;
   Tensor scatter = {};
