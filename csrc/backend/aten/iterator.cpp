@@ -75,24 +75,50 @@ void promote_immediates(const at::TensorIteratorBase& iterator, const kernels::E
   }
 }
 
-// Tensors of no dimensions do not decide about the common dtype, so their values may have to be
-// rounded to it. Returns what has to live until the launch.
-std::vector<at::Tensor> promote_single_values(const at::TensorIteratorBase& iterator,
-                                              const kernels::ElementwiseOp* op,
-                                              std::span<kernels::Tensor> inputs) {
-  std::vector<at::Tensor> converted;
+// Makes the view one of `memory`, contiguous in the iterator's order.
+void lay_out(kernels::Tensor& view, const at::Tensor& memory) {
+  view.data = memory.data_ptr();
+  int64_t stride = 1;
+  for (int d = view.rank - 1; d >= 0; --d) {
+    view.strides[d] = stride;
+    stride *= view.sizes[d];
+  }
+}
+
+// Does a value of the type become another one in the common dtype? Values of all operands are
+// rounded to that first, those of tensors without dimensions too, which do not decide about it.
+bool is_rounded(at::ScalarType type, at::ScalarType common) {
+  if (type == common) return false;
+  const bool to_half = common == at::kHalf || common == at::kBFloat16;
+  if (to_half && at::isIntegralType(type, false)) return c10::elementSize(type) > 1;
+  return c10::promoteTypes(type, common) != common;
+}
+
+// Rounds such operands. Returns the memory of the results, which has to live until the launch.
+std::vector<at::Tensor> promote_tensors(const at::TensorIteratorBase& iterator,
+                                        std::span<kernels::Tensor> inputs, npuStream stream) {
+  std::vector<at::Tensor> rounded;
   const auto common = iterator.maybe_common_dtype();
-  if (!common.has_value()) return converted;
-  if (at::isFloatingType(*common) && keeps_scalar_precision(op)) return converted;
+  if (!common.has_value()) return rounded;
   for (int i = 0; i < iterator.ninputs(); ++i) {
     const at::TensorBase& base = iterator.tensor_base(iterator.noutputs() + i);
-    if (!inputs[i].defined() || base.dim() != 0 || base.scalar_type() == *common) continue;
-    if (c10::promoteTypes(base.scalar_type(), *common) == *common) continue;  // nothing is lost
-    converted.push_back(at::Tensor(base).to(*common));
-    inputs[i].data = converted.back().data_ptr();
-    inputs[i].dtype = to_dtype(*common);
+    if (!inputs[i].defined() || !is_rounded(base.scalar_type(), *common)) continue;
+    kernels::Tensor values = inputs[i];  // once, where they are repeated
+    for (int d = 0; d < values.rank; ++d) {
+      if (values.strides[d] == 0) values.sizes[d] = 1;
+    }
+    kernels::Tensor results = values;
+    results.dtype = to_dtype(*common);
+    rounded.push_back(at::empty({values.numel()}, base.options().dtype(*common)));
+    lay_out(results, rounded.back());
+    NPU_CHECK(kernels::copy(results, values, stream));
+    inputs[i].data = results.data;
+    inputs[i].dtype = results.dtype;
+    for (int d = 0; d < values.rank; ++d) {
+      inputs[i].strides[d] = values.sizes[d] == 1 ? 0 : results.strides[d];
+    }
   }
-  return converted;
+  return rounded;
 }
 
 // The bytes from the first to behind the last element.
@@ -123,15 +149,10 @@ bool needs_temporary(const at::TensorIteratorBase& iterator,
   return false;
 }
 
-// The view's elements in memory of their own, contiguous in the iterator's order.
+// The view's elements in memory of their own.
 at::Tensor temporary_for(const at::TensorBase& out, kernels::Tensor& view) {
   at::Tensor memory = at::empty({view.numel()}, out.options());
-  view.data = memory.data_ptr();
-  int64_t stride = 1;
-  for (int d = view.rank - 1; d >= 0; --d) {
-    view.strides[d] = stride;
-    stride *= view.sizes[d];
-  }
+  lay_out(view, memory);
   return memory;
 }
 
@@ -159,9 +180,9 @@ void run_elementwise(at::TensorIteratorBase& iterator, const Plan& plan) {
   }
   const auto given = std::span(operands).subspan(outputs, count - outputs);
   promote_immediates(iterator, plan.op, given);
-  const std::vector<at::Tensor> converted = promote_single_values(iterator, plan.op, given);
-
   const npuStream stream = current_stream(iterator.device(0).index());
+  const std::vector<at::Tensor> rounded = promote_tensors(iterator, given, stream);
+
   std::array<kernels::Tensor, kMaxOperands> results;
   std::array<at::Tensor, kMaxOperands> temporaries;
   std::copy_n(operands.begin(), outputs, results.begin());

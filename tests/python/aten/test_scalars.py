@@ -25,7 +25,9 @@ def test_equals_the_cpu(function: Callable[[torch.Tensor], torch.Tensor], x: tor
     torch.testing.assert_close(function(x.to("npu")).cpu(), function(x))
 
 
-SINGLE_VALUES = [
+ROUNDED_VALUES = [
+    (torch.tensor([[257], [3]]), torch.tensor([256, 258, 3], dtype=torch.bfloat16)),
+    (torch.tensor([2049, 5], dtype=torch.int32), torch.tensor([2048, 5], dtype=torch.float16)),
     (torch.tensor(1.0001), torch.ones(2, dtype=torch.bfloat16)),
     (torch.tensor(-6e21, dtype=torch.bfloat16), torch.tensor([-torch.inf], dtype=torch.float16)),
     (torch.tensor(-93), torch.tensor([68, 163], dtype=torch.uint8)),
@@ -33,11 +35,9 @@ SINGLE_VALUES = [
 ]
 
 
-@pytest.mark.parametrize(("value", "x"), SINGLE_VALUES, ids=lambda x: str(x.dtype))
-def test_tensors_of_no_dimensions_take_the_others_dtype(
-    value: torch.Tensor, x: torch.Tensor
-) -> None:
-    for compare in (torch.eq, torch.lt, torch.le, torch.maximum):
+@pytest.mark.parametrize(("value", "x"), ROUNDED_VALUES, ids=lambda x: str(x.dtype))
+def test_values_are_rounded_to_the_common_dtype_first(value: torch.Tensor, x: torch.Tensor) -> None:
+    for compare in (torch.eq, torch.lt, torch.le, torch.maximum, torch.add):
         on_device = compare(value.to("npu"), x.to("npu"))
         torch.testing.assert_close(on_device.cpu(), compare(value, x), rtol=0, atol=0)
 
