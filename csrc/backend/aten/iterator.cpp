@@ -1,6 +1,7 @@
 #include "csrc/backend/aten/iterator.h"
 
 #include <ATen/core/Tensor.h>
+#include <ATen/native/TypeProperties.h>
 #include <ATen/ops/empty.h>
 #include <c10/core/DeviceGuard.h>
 
@@ -85,6 +86,15 @@ void lay_out(kernels::Tensor& view, const at::Tensor& memory) {
   }
 }
 
+// Is the common dtype what PyTorch computes in? Iterators that promote nothing have one, too.
+bool promotes(const at::TensorIteratorBase& iterator, at::ScalarType common) {
+  at::native::ResultTypeState state;
+  for (int i = iterator.noutputs(); i < iterator.ntensors(); ++i) {
+    state = at::native::update_result_type_state(at::Tensor(iterator.tensor_base(i)), state);
+  }
+  return at::native::result_type(state) == common;
+}
+
 // Does a value of the type become another one in the common dtype? Values of all operands are
 // rounded to that first, those of tensors without dimensions too, which do not decide about it.
 bool is_rounded(at::ScalarType type, at::ScalarType common) {
@@ -103,6 +113,7 @@ std::vector<at::Tensor> promote_tensors(const at::TensorIteratorBase& iterator,
   for (int i = 0; i < iterator.ninputs(); ++i) {
     const at::TensorBase& base = iterator.tensor_base(iterator.noutputs() + i);
     if (!inputs[i].defined() || !is_rounded(base.scalar_type(), *common)) continue;
+    if (!promotes(iterator, *common)) break;
     kernels::Tensor values = inputs[i];  // once, where they are repeated
     for (int d = 0; d < values.rank; ++d) {
       if (values.strides[d] == 0) values.sizes[d] = 1;

@@ -258,6 +258,11 @@ def bias_and_factors(dtype: torch.dtype) -> list[tuple[Any, ...]]:
     return [(floats(5, dtype=dtype), floats(3, 4, dtype=dtype), floats(4, 5, dtype=dtype))]
 
 
+def groups_of_rows(dtype: torch.dtype) -> list[tuple[Any, ...]]:
+    ends = torch.tensor([2, 2, 5], dtype=torch.int32)
+    return [(floats(5, 8, dtype=dtype), floats(3, 8, 16, dtype=dtype), ends)]
+
+
 def scattered(dtype: torch.dtype) -> list[tuple[Any, ...]]:
     index = torch.tensor([[0, 2, 1], [2, 0, 0]])
     return [(floats(3, 3, dtype=dtype), 0, index, 2), (floats(2, 4, dtype=dtype), 1, index, 3)]
@@ -364,6 +369,12 @@ WRITTEN: dict[str, Operator] = {
         "_copy_from",
         "_copy_from_and_resize",
         op=lambda x: [x.to(torch.float32), like(x, 2).resize_(x.shape).copy_(x)],
+    ),
+    **through(
+        "_grouped_mm",
+        samples=groups_of_rows,
+        dtypes=FLOATS,
+        op=lambda a, b, ends: torch._grouped_mm(a, b, ends),
     ),
     **through(
         "_cummax_helper", "_cummin_helper", op=lambda x: [torch.cummax(x, 1), torch.cummin(x, 0)]
