@@ -19,8 +19,6 @@ using at::Tensor;
 using OptionalTensor = const std::optional<Tensor>&;
 using kernels::AttentionOptions;
 
-bool given(OptionalTensor tensor) { return tensor.has_value() && tensor->defined(); }
-
 void check_no_scales(std::string_view op, OptionalTensor k_scale, OptionalTensor v_scale) {
   TORCH_CHECK_NOT_IMPLEMENTED(!given(k_scale) && !given(v_scale), "npu::", op,
                               ": k_scale and v_scale are reserved for quantised caches, which are "

@@ -15,8 +15,6 @@ namespace {
 using at::Tensor;
 using Optional = std::optional<Tensor>;
 
-bool given(const Optional& tensor) { return tensor.has_value() && tensor->defined(); }
-
 void check_index(const char* name, const Tensor& index) {
   TORCH_CHECK(
       index.dim() == 1 && (index.scalar_type() == at::kInt || index.scalar_type() == at::kLong),
@@ -33,8 +31,7 @@ Tensor grouped_gemm_result(const Tensor& a, const Tensor& b, const Tensor& ends,
               a.sizes(), " and ", b.sizes());
   TORCH_CHECK(a.size(1) == b.size(1), "npu::grouped_gemm: a and b shapes cannot be multiplied (",
               a.sizes(), " and ", b.sizes(), ")");
-  TORCH_CHECK_TYPE(a.is_floating_point(), "npu::grouped_gemm: dtype ", a.dtype().name(),
-                   " is not floating");
+  check_floating("grouped_gemm", "a", a);
   check_same_dtype("grouped_gemm", "b", b, a);
   check_index("ends", ends);
   TORCH_CHECK(ends.size(0) == b.size(0), "npu::grouped_gemm: ", ends.size(0), " ends for ",

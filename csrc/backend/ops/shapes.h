@@ -4,9 +4,14 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <optional>
 #include <string_view>
 
 namespace npu::backend {
+
+inline bool given(const std::optional<at::Tensor>& tensor) {
+  return tensor.has_value() && tensor->defined();
+}
 
 // Floating, with kernels (f32, f16, bf16, f64).
 void check_floating(std::string_view op, std::string_view name, const at::Tensor& tensor);

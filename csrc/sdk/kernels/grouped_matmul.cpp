@@ -139,11 +139,7 @@ sim::Program build_row_groups(const sim::Machine& machine, const MatmulForm& for
         b.load(product.a_tile(), lhs, row * a_row + start * a_col,
                operand_region({rows, a_row}, along, form.transpose_a));
       }
-      const Value b_offset = b_start + start * b_row;
-      product.for_each_chunk([&](const TileProduct::Chunk& chunk) {
-        b.load(chunk.b_tile, rhs, b_offset + chunk.start * b_col,
-               operand_region({depth, b_row}, {chunk.cols, b_col}, form.transpose_b));
-      });
+      product.load_columns(rhs, b_start + start * b_row, {depth, b_row}, b_col);
     };
     product.run(rows, k, load, [&](const TileProduct::Chunk& chunk) {
       const Tile result = epilogue.apply(chunk.acc, factor, {});
@@ -194,11 +190,7 @@ sim::Program build_depth_groups(const sim::Machine& machine, const MatmulForm& f
   const auto load = [&](const Value& start, const Value& depth) {
     b.load(product.a_tile(), lhs, a_start + start * a_col,
            operand_region({rows, a_row}, {depth, a_col}, form.transpose_a));
-    const Value b_offset = b_start + start * b_row;
-    product.for_each_chunk([&](const TileProduct::Chunk& chunk) {
-      b.load(chunk.b_tile, rhs, b_offset + chunk.start * b_col,
-             operand_region({depth, b_row}, {chunk.cols, b_col}, form.transpose_b));
-    });
+    product.load_columns(rhs, b_start + start * b_row, {depth, b_row}, b_col);
   };
   product.run(rows, b.max(end - begin, 0), load, [&](const TileProduct::Chunk& chunk) {
     b.store(out, out_start + chunk.start * out_col,

@@ -228,12 +228,8 @@ sim::Program build_matmul(const sim::Machine& machine, const MatmulForm& whole_f
     b.load(product.a_tile(), lhs, a_start + start * a_stride[2],
            operand_region({rows, a_stride[1]}, {depth, a_stride[2]}, form.transpose_a),
            tiling.cluster_cols > 1 ? sdk::Share::across : sdk::Share::none);
-    const Value b_offset = b_start + start * b_stride[1];
-    product.for_each_chunk([&](const TileProduct::Chunk& chunk) {
-      b.load(chunk.b_tile, rhs, b_offset + chunk.start * b_stride[2],
-             operand_region({depth, b_stride[1]}, {chunk.cols, b_stride[2]}, form.transpose_b),
-             tiling.cluster_rows > 1 ? sdk::Share::down : sdk::Share::none);
-    });
+    product.load_columns(rhs, b_start + start * b_stride[1], {depth, b_stride[1]}, b_stride[2],
+                         tiling.cluster_rows > 1 ? sdk::Share::down : sdk::Share::none);
   };
   product.run(rows, k, load, [&](const TileProduct::Chunk& chunk) {
     if (form.bias == MatmulForm::Bias::full) load_bias(chunk);

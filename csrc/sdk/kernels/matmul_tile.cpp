@@ -35,6 +35,14 @@ void TileProduct::for_each_chunk(const ChunkBody& body) const {
   }
 }
 
+void TileProduct::load_columns(sdk::Pointer from, const Value& offset, const sdk::Dim& depth,
+                               const Value& col_stride, sdk::Share share) const {
+  for_each_chunk([&](const Chunk& chunk) {
+    b_.load(chunk.b_tile, from, offset + chunk.start * col_stride,
+            operand_region(depth, {chunk.cols, col_stride}, form_.transpose_b), share);
+  });
+}
+
 void TileProduct::run(const Value& rows, const Value& k, const Load& load,
                       const ChunkBody& finish) const {
   const auto load_from = [&](const Value& start) { load(start, b_.min(k - start, tiling_.k)); };

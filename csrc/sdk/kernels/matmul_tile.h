@@ -39,6 +39,10 @@ class TileProduct {
   const sdk::Tile& a_tile() const { return a_tile_; }
   const Chunk& first_chunk() const { return chunks_[0]; }
 
+  // Loads `depth` of k of the chunks' columns from a matrix [k, columns] that starts at `offset`.
+  void load_columns(sdk::Pointer from, const sdk::Value& offset, const sdk::Dim& depth,
+                    const sdk::Value& col_stride, sdk::Share share = sdk::Share::none) const;
+
   // Multiplies `rows` rows. `load` fills a's tile and the chunks' with `depth` of k from `start`
   // on. In the last step chunks are finished one after the other, so that results leave while
   // products still run. Without k the sums are zero.
