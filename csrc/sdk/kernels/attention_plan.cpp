@@ -61,8 +61,7 @@ void share(const sim::Machine& machine, AttentionCall& call) {
   // transfers keep it busy. Where keys are split its result is written, and read by a program that
   // waits as well.
   constexpr double kWaits = 4;
-  const double waited_bytes =
-      kWaits * machine.hbm.latency_ns * machine.hbm.bandwidth_gbps / static_cast<double>(cores);
+  const double waits = kWaits * machine.hbm.latency_ns * machine.clock_ghz;
   const int64_t rows = call.query_len * call.group;
   const int64_t result_bytes = 2 * rows * call.out.dim() * sim::size_of(form.compute());
   const int64_t key_bytes = (call.k.dim() + call.v.dim()) * sim::size_of(form.type);
@@ -75,15 +74,15 @@ void share(const sim::Machine& machine, AttentionCall& call) {
   for (int64_t turns = all_turns; turns > 0; --turns) {
     if (all_turns % turns != 0) continue;
     const int64_t heads = form.kv_heads * turns;
-    const auto bytes = static_cast<double>(key_bytes * heads * call.key_len);
+    const double keys = transfer_cycles(machine, key_bytes * heads * call.key_len);
     for (int64_t splits = 1; splits <= std::min(cores, ceil_div(call.key_len, kSplitGranule));
          ++splits) {
       const auto rounds =
           static_cast<double>(ceil_div(programs * (all_turns / turns) * splits, cores));
       if (splits > 1 && rounds > kMostRounds) break;
-      double own = waited_bytes;
-      if (splits > 1) own += waited_bytes + static_cast<double>(result_bytes * heads);
-      const double each = bytes / static_cast<double>(splits) + own;
+      double own = waits;
+      if (splits > 1) own += waits + transfer_cycles(machine, result_bytes * heads);
+      const double each = keys / static_cast<double>(splits) + own;
       const double cost = rounds * each * (1 + kUneven / std::sqrt(rounds));
       if (least > 0 && cost >= least) continue;
       least = cost;

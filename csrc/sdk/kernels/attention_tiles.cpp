@@ -46,14 +46,6 @@ double fill_and_drain(const sim::Machine& machine) {
   return static_cast<double>(ceil_div(m.rows, m.load_rows) + m.rows + m.cols);
 }
 
-// Cycles of a core's transfer while all cores load.
-double transfer(const sim::Machine& machine, int64_t bytes) {
-  constexpr double kReached = 0.9;  // of the peak
-  const double share = kReached * machine.hbm_bytes_per_cycle() / machine.core.count;
-  return static_cast<double>(bytes) /
-         std::min(share, static_cast<double>(machine.load_bytes_per_cycle()));
-}
-
 // Cycles of a launch of many rows, for comparing sizes: what a range of keys costs a program, and
 // how evenly the programs fall to the cores. Engines overlap, but for what one block alone has to
 // wait for.
@@ -115,7 +107,7 @@ class BlockCosts {
         blocks == 1 ? std::max(matrix, vector) + 0.3 * std::min(matrix, vector) + 0.5 * pipeline
                     : std::max({2 * matrix, 2 * vector, matrix + vector + pipeline});
     const int64_t bytes = form.keys * (form.head_dim + form.value_dim) * sim::size_of(form.type);
-    return std::max(compute, transfer(machine_, bytes));
+    return std::max(compute, transfer_cycles(machine_, bytes));
   }
 
   // By tokens that end before this one.
@@ -153,6 +145,13 @@ class BlockCosts {
 };
 
 }  // namespace
+
+double transfer_cycles(const sim::Machine& machine, int64_t bytes) {
+  constexpr double kReached = 0.9;  // of the peak
+  const double share = kReached * machine.hbm_bytes_per_cycle() / machine.core.count;
+  return static_cast<double>(bytes) /
+         std::min(share, static_cast<double>(machine.load_bytes_per_cycle()));
+}
 
 int64_t scratchpad_bytes(const AttentionForm& f) {
   constexpr int64_t kAlignment = 64 * 80;
@@ -224,7 +223,7 @@ void choose_decode(const sim::Machine& machine, const CacheLayout& cache, Attent
   const int64_t keys = 4 * machine.matrix.cols;
   // Side by side as many as make a whole row of the memory of each key; else as many as keep the
   // memory busy for a step while the matrix engine fills and drains for the step before.
-  const double step = transfer(machine, keys * pair);
+  const double step = transfer_cycles(machine, keys * pair);
   const double latency = machine.hbm.latency_ns * machine.clock_ghz + 2 * fill_and_drain(machine);
   const int64_t wanted = cache.side_by_side ? ceil_div(machine.hbm.row_bytes, of_head)
                                             : static_cast<int64_t>(std::ceil(latency / step));

@@ -5,6 +5,9 @@
 
 namespace npu::kernels {
 
+// Cycles of a core's transfer while all cores load.
+double transfer_cycles(const sim::Machine& machine, int64_t bytes);
+
 // Bytes of scratchpad that AttentionProgram declares.
 int64_t scratchpad_bytes(const AttentionForm& form);
 

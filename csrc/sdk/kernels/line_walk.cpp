@@ -78,7 +78,8 @@ int64_t pass_lines(Arguments& args, const LineNest& nest, const LineForm& form,
   int64_t chunk = nest.length;
   if (form.rows) {
     if (!form.whole) chunk = elements;
-    lines = std::min(elements / chunk, fair);
+    lines = part_of_core(fair, std::max(elements / chunk, int64_t{1}),
+                         std::max(kSmallTileElements / chunk, int64_t{1}));
   } else {
     const int64_t wide = ceil_div(fair, kTileAlignment) * kTileAlignment;
     constexpr int64_t kShortestChunk = 16;
@@ -169,11 +170,13 @@ void each_tile(Builder& builder, const std::function<void(const Value& number)>&
 
 int64_t pass_tiles(Arguments& args, const Arguments& lines, const sim::Machine& machine,
                    int64_t tiles) {
-  // Enough programs for all of the host's threads and for cores to end together.
-  constexpr int64_t kProgramsEach = 16;
+  // Enough programs for all of the host's threads, unless what they share were loaded for few tiles.
+  constexpr int64_t kMostEach = 16;  // programs of a core
+  constexpr int64_t kTilesEach = 4;  // of a program
   args.integer(tiles);
   args.append(lines);
-  return std::min(tiles, machine.core.count * kProgramsEach);
+  const int64_t cores = machine.core.count;
+  return std::min(tiles, cores * std::clamp(tiles / (cores * kTilesEach), int64_t{1}, kMostEach));
 }
 
 }  // namespace npu::kernels

@@ -43,8 +43,16 @@ int load_buffers(const sim::Machine& machine) {
 }
 
 int64_t target_elements(const sim::Machine& machine, int64_t n, int64_t capacity) {
-  const int64_t share = ceil_div(ceil_div(n, machine.core.count), kTileGranule) * kTileGranule;
-  return std::clamp(share, std::min(kSmallTileElements, capacity), capacity);
+  const int64_t part =
+      part_of_core(ceil_div(n, machine.core.count), capacity, kSmallTileElements);
+  const int64_t whole = ceil_div(part, kTileGranule) * kTileGranule;
+  return std::clamp(whole, std::min(kSmallTileElements, capacity), capacity);
+}
+
+int64_t part_of_core(int64_t share, int64_t most, int64_t small) {
+  constexpr int64_t kOverlapping = 3;
+  const int64_t least = ceil_div(share, most);
+  return ceil_div(share, std::clamp(share / small, least, std::max(least, kOverlapping)));
 }
 
 int64_t even_part(int64_t size, int64_t most) { return ceil_div(size, ceil_div(size, most)); }

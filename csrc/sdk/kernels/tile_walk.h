@@ -40,8 +40,13 @@ int64_t tile_capacity(const sim::Machine& machine, int64_t bytes);
 // How many buffers a tile that is loaded has: loads run that far ahead.
 int load_buffers(const sim::Machine& machine);
 
-// Elements of a tile for a nest of n: the capacity, unless more cores could work.
+// Elements of a tile for a nest of n: at most the capacity, and so that all cores get as many tiles
+// as far as tiles are not too small for that.
 int64_t target_elements(const sim::Machine& machine, int64_t n, int64_t capacity);
+
+// What a core takes at a time of its share: equal parts of at most `most`, and as long as they are
+// not below `small` so many that loads, arithmetic and stores overlap.
+int64_t part_of_core(int64_t share, int64_t most, int64_t small);
 
 // Splits `size` into equal parts of at most `most`.
 int64_t even_part(int64_t size, int64_t most);
