@@ -170,7 +170,8 @@ void each_tile(Builder& builder, const std::function<void(const Value& number)>&
 
 int64_t pass_tiles(Arguments& args, const Arguments& lines, const sim::Machine& machine,
                    int64_t tiles) {
-  // Enough programs for all of the host's threads, unless what they share were loaded for few tiles.
+  // Enough programs for all of the host's threads, unless what they share were loaded for few
+  // tiles.
   constexpr int64_t kMostEach = 16;  // programs of a core
   constexpr int64_t kTilesEach = 4;  // of a program
   args.integer(tiles);

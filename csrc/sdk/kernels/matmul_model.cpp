@@ -21,10 +21,11 @@ int64_t MatmulModel::spare(const MatmulTiling& t) const {
          kAlignment * buffers;
 }
 
-// `lines` runs of `run` elements of `size` bytes, `stride` elements apart.
-MatmulModel::Cost MatmulModel::move(int64_t lines, int64_t run, int64_t stride, int size,
-                                    bool writes) const {
-  sim::Footprint footprint{.run = run * size};
+// `lines` runs of `run` elements of `size` bytes, `stride` elements apart. The first one begins at
+// any multiple of `places` elements; 0: at the beginning.
+MatmulModel::Cost MatmulModel::move(int64_t lines, int64_t run, int64_t stride, int64_t places,
+                                    int size, bool writes) const {
+  sim::Footprint footprint{.run = run * size, .scatter_stride = places * size};
   if (stride == run) {
     footprint.run *= lines;
   } else {
@@ -33,8 +34,12 @@ MatmulModel::Cost MatmulModel::move(int64_t lines, int64_t run, int64_t stride, 
     footprint.stride[0] = stride * size;
   }
   const sim::HbmAccess access = hbm_.price(footprint, !writes, writes);
-  return {static_cast<double>(access.bytes),
-          static_cast<double>(access.ticks + access.turn) / static_cast<double>(sim::to_ticks(1))};
+  const auto cycle = static_cast<double>(sim::to_ticks(1));
+  const auto bytes = static_cast<double>(access.bytes);
+  const double moved =
+      std::max(bytes / machine_.dma.bytes_per_cycle, static_cast<double>(access.alone) / cycle);
+  const double memory = static_cast<double>(access.ticks + access.turn) / cycle;
+  return {bytes, memory, std::max(memory, bytes / network_), machine_.dma.setup_cycles + moved};
 }
 
 double MatmulModel::least_cycles(const MatmulTiling& t) const {
@@ -46,12 +51,11 @@ double MatmulModel::least_cycles(const MatmulTiling& t) const {
   return turns * std::max(busy(rows, k, cols), port);
 }
 
-double MatmulModel::least_memory_cycles(const MatmulTiling& t) const {
+double MatmulModel::loaded_bytes(const MatmulTiling& t) const {
   const auto a_loads = static_cast<double>(ceil_div(p_.n, t.n * t.cluster_cols));
   const auto b_loads = static_cast<double>(ceil_div(p_.m, t.m * t.cluster_rows));
-  const double moved = static_cast<double>(p_.batch * p_.k * element_) *
-                       (static_cast<double>(p_.m) * a_loads + static_cast<double>(p_.n) * b_loads);
-  return moved / stream_;
+  return static_cast<double>(p_.batch * p_.k * element_) *
+         (static_cast<double>(p_.m) * a_loads + static_cast<double>(p_.n) * b_loads);
 }
 
 double MatmulModel::least_product_memory(const MatmulTiling& t) const {
@@ -86,40 +90,40 @@ double MatmulModel::cycles(const MatmulTiling& t) const {
   const double chunk_busy = busy(rows, k, chunk);
   const double compute = chunk_busy * static_cast<double>(cols / chunk) +
                          (cols % chunk == 0 ? 0 : busy(rows, k, cols % chunk));
-  const Cost a = form.transpose_a ? move(k, rows, p_.m, element_, false)
-                                  : move(rows, k, p_.k, element_, false);
-  const Cost b = form.transpose_b ? move(chunk, k, p_.k, element_, false)
-                                  : move(k, chunk, p_.n, element_, false);
+  const int64_t row_places = rows < p_.m ? t.m : 0;
+  const int64_t depth_places = k < p_.k ? t.k : 0;
+  // Tiles begin at multiples of their width, chunks also of theirs: of what divides both.
+  const int64_t column_places = (cols < p_.n ? t.n : 0) | (chunk < cols ? t.chunk : 0);
+  const Cost a = form.transpose_a ? move(k, rows, p_.m, row_places, element_, false)
+                                  : move(rows, k, p_.k, depth_places, element_, false);
+  const Cost b = form.transpose_b ? move(chunk, k, p_.k, depth_places, element_, false)
+                                  : move(k, chunk, p_.n, column_places, element_, false);
   const double columns = static_cast<double>(cols) / static_cast<double>(chunk);
   const double loaded = a.bytes + b.bytes * columns;
-  const double queue =
-      (machine_.dma.setup_cycles * (1 + chunks) + loaded / machine_.dma.bytes_per_cycle) /
-      machine_.dma.load_queues;
+  const double queue = (a.queue + b.queue * columns) / machine_.dma.load_queues;
   const double port = std::max(loaded / load_, queue);
   const auto a_sharers =
       static_cast<double>(std::min<int64_t>(t.cluster_cols, ceil_div(p_.n, t.n)));
   const auto b_sharers =
       static_cast<double>(std::min<int64_t>(t.cluster_rows, ceil_div(p_.m, t.m)));
-  const double memory = a.memory / a_sharers + b.memory * columns / b_sharers;
+  const double shared = a.shared / a_sharers + b.shared * columns / b_sharers;
   const double issue = (1 + 2 * chunks) * kInstructionCycles;
   // A buffer is taken from the start of its load to the end of the product that reads it.
   const double held =
-      latency_ + std::max(port, memory * active) + chunk_busy + machine_.matrix.rows;
+      latency_ + std::max(port, shared * active) + chunk_busy + machine_.matrix.rows;
   const double step = std::max({compute, port, issue, held / t.load_buffers});
-  const double loads =
-      parts * steps *
-      (a.memory * row_tiles * static_cast<double>(ceil_div(p_.n, t.n * t.cluster_cols)) +
-       b.memory * static_cast<double>(p_.n) / static_cast<double>(chunk) *
-           static_cast<double>(ceil_div(p_.m, t.m * t.cluster_rows)));
+  const double a_loads =
+      parts * steps * row_tiles * static_cast<double>(ceil_div(p_.n, t.n * t.cluster_cols));
+  const double b_loads = parts * steps * static_cast<double>(p_.n) / static_cast<double>(chunk) *
+                         static_cast<double>(ceil_div(p_.m, t.m * t.cluster_rows));
 
   // Results.
   const MatmulFootprint& bytes = split ? partial_bytes_ : bytes_;
   const int out_size = split ? bytes.accumulator : sim::size_of(form.out_type);
-  const Cost result = move(rows, chunk, p_.n, out_size, true);
-  const double stores = parts * row_tiles * col_tiles * columns * result.memory;
-  const double last_stores =
-      std::min(stores, columns * std::max(result.memory * active, result.bytes / store_));
-  const double last_chunk = std::max(result.memory * active, result.bytes / store_);
+  const Cost result = move(rows, chunk, p_.n, column_places, out_size, true);
+  const double results = parts * row_tiles * col_tiles * columns;
+  const double last_chunk = std::max(result.shared * active, result.bytes / store_);
+  const double last_stores = std::min(results * result.shared, columns * last_chunk);
   const double passes = bytes.result == 0 ? 0 : 1 + bytes.result / 8.0;
   const double epilogue = static_cast<double>(rows * chunk) * passes / machine_.vector.lanes;
   const double drain = static_cast<double>(
@@ -129,11 +133,22 @@ double MatmulModel::cycles(const MatmulTiling& t) const {
   const double others = compute - compute / chunks;
   const double bubble = t.accumulators > 1 ? 0 : std::max(0.0, kept - others);
 
-  const double fill =
-      latency_ + machine_.dma.setup_cycles +
-      std::max((a.bytes + b.bytes) / load_, (a.memory / a_sharers + b.memory / b_sharers) * active);
+  // The first loads, of one chunk.
+  const double first_port = (a.bytes + b.bytes) / load_;
+  const double first_shared = (a.shared / a_sharers + b.shared / b_sharers) * active;
+  const double fill = latency_ + machine_.dma.setup_cycles + std::max(first_port, first_shared);
   const double tail = std::max(last_stores - others, last_chunk) + epilogue + drain + latency_;
-  const double run = std::max(turns * (steps * step + bubble), loads + stores - last_stores);
+  const double memory = a_loads * a.memory + b_loads * b.memory + results * result.memory;
+  const double network =
+      std::max(a_loads * a.bytes + b_loads * b.bytes, results * result.bytes) / network_;
+  // What the buffers do not bridge while loads wait behind the stores of a turn.
+  const double behind = columns * result.memory * active;
+  const double queued = turns * steps * queue + (turns - 1) * behind;
+  const double stall = std::max(0.0, behind - (t.load_buffers * step - held));
+  const double work = (turns * steps - 1) * step + std::max(compute, port - first_port) +
+                      (turns - 1) * std::max(bubble, stall);
+  const double run =
+      std::max({work, std::max(memory, network) - last_stores - first_shared, queued});
   return fill + run + tail + (split ? combine_cycles(t.splits) : 0);
 }
 
@@ -144,10 +159,11 @@ double MatmulModel::combine_cycles(int splits) const {
   const int64_t grid = p_.batch * p_.m * ceil_div(p_.n, columns);
   const auto turns = static_cast<double>(ceil_div(grid, machine_.core.count));
   const auto active = static_cast<double>(std::min<int64_t>(grid, machine_.core.count));
-  const Cost parts = move(splits, columns, p_.batch * p_.m * p_.n, bytes_.accumulator, false);
-  const Cost result = move(1, columns, columns, sim::size_of(p_.form.out_type), true);
+  const Cost parts =
+      move(splits, columns, p_.batch * p_.m * p_.n, columns, bytes_.accumulator, false);
+  const Cost result = move(1, columns, columns, columns, sim::size_of(p_.form.out_type), true);
   const double load = machine_.dma.setup_cycles +
-                      std::max(parts.bytes / load_, (parts.memory + result.memory) * active);
+                      std::max(parts.bytes / load_, (parts.shared + result.shared) * active);
   const auto outputs = static_cast<double>(columns);
   const double sum = outputs * splits / machine_.vector.lanes + machine_.vector.latency_cycles;
   const double held = latency_ + load + sum;

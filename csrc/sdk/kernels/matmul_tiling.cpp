@@ -21,7 +21,7 @@ namespace {
 // How many tilings the timer compares, and for how many tile instructions in all: what bounds the
 // time of a search.
 constexpr size_t kMostSimulated = 10;
-constexpr double kMostInstructions = 20000;
+constexpr double kMostInstructions = 24000;
 // A second start may be slower than what the first one came to by this part of it.
 constexpr uint64_t kWorthAnother = 4;
 constexpr int64_t kMostPartialBytes = int64_t{64} << 20;  // of HBM
@@ -128,7 +128,7 @@ void set_cluster(const MatmulModel& model, int cores, MatmulTiling& tile) {
       tile.cluster_rows = rows;
       tile.cluster_cols = size / rows;
       const double cycles =
-          std::max(model.least_cycles(tile), kSlack * model.least_memory_cycles(tile));
+          std::max(model.least_cycles(tile), kSlack * model.least_shared_cycles(tile));
       if (cycles < best * kWorthwhile) {
         best = cycles;
         chosen = tile;
@@ -165,7 +165,7 @@ std::vector<Ranked> rank(const MatmulModel& model, const sim::Machine& machine,
     if (tile.cycles > limit * kClose) break;
     set_cluster(model, p.form.groups == MatmulForm::Groups::none ? machine.core.count : 1,
                 tile.tiling);
-    if (model.least_memory_cycles(tile.tiling) > limit * kClose) continue;
+    if (model.least_shared_cycles(tile.tiling) > limit * kClose) continue;
     const std::vector<Ranked> best = best_of_tile(model, tile.tiling, depths, width);
     if (best.empty()) continue;
     limit = std::min(limit, best[0].cycles);

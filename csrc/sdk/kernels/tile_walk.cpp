@@ -43,8 +43,7 @@ int load_buffers(const sim::Machine& machine) {
 }
 
 int64_t target_elements(const sim::Machine& machine, int64_t n, int64_t capacity) {
-  const int64_t part =
-      part_of_core(ceil_div(n, machine.core.count), capacity, kSmallTileElements);
+  const int64_t part = part_of_core(ceil_div(n, machine.core.count), capacity, kSmallTileElements);
   const int64_t whole = ceil_div(part, kTileGranule) * kTileGranule;
   return std::clamp(whole, std::min(kSmallTileElements, capacity), capacity);
 }

@@ -5,6 +5,8 @@
 
 #include <array>
 #include <cmath>
+#include <cstdint>
+#include <limits>
 #include <random>
 
 #include "csrc/sdk/kernels/matmul_simulation.h"
@@ -111,6 +113,40 @@ TEST(MatmulChoice, LessOfOneExtentTakesNoLonger) {
       less[d] = ceil_div(static_cast<int64_t>(factor * static_cast<double>(more[d])), unit[d]);
       less[d] = std::max(less[d], int64_t{1}) * unit[d];
       expect_no_longer(machine, form, less, more);
+    }
+  }
+}
+
+// The tiles that are chosen for a faster memory: docs/tuning.md.
+TEST(MatmulChoice, AFasterMemoryTakesNoLonger) {
+  struct Range {
+    const char* preset;
+    int64_t limit;
+  };
+  for (const auto& [preset, limit] : {Range{"n1", 4096}, Range{"n1-edge", 2048}}) {
+    const sim::Machine machine = sim::load_machine(preset);
+    std::mt19937 engine(1);
+    const auto extent = [&](double least, int64_t unit) {
+      std::uniform_real_distribution<> logarithm(std::log(least),
+                                                 std::log(static_cast<double>(limit)));
+      return ceil_div(static_cast<int64_t>(std::exp(logarithm(engine))), unit) * unit;
+    };
+    MatmulForm form;
+    form.type = form.out_type = DType::bf16;
+    const int64_t unit = machine.dma.burst_bytes / 2;
+    for (int i = 0; i < 100; ++i) {
+      const int64_t m = extent(1, 1), n = extent(64, unit), k = extent(64, unit);
+      const MatmulProblem problem = form.problem(1, m, n, k);
+      auto least = static_cast<double>(std::numeric_limits<uint64_t>::max());
+      for (const double factor : {1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 8.0}) {
+        sim::Machine faster = machine;
+        faster.hbm.bandwidth_gbps *= factor;
+        const MatmulTiling tiling = search_matmul_tiling(faster, problem);
+        const auto cycles = static_cast<double>(simulate_matmul(faster, problem, tiling).cycles);
+        EXPECT_LE(cycles, 1.03 * least)
+            << preset << " " << m << "x" << k << "x" << n << ", bandwidth x" << factor;
+        least = std::min(least, cycles);
+      }
     }
   }
 }
