@@ -1,6 +1,7 @@
 """Kernels other than products, and layers of models."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,29 @@ def test_bytes(timed, question, kernel, elements):
     assert elements <= result["hbm_bytes"] <= 1.1 * elements
     assert result["macs"] == 0 and result["device_ns"] > 450
     assert result["ns"] == pytest.approx(2000 + result["device_ns"])
+
+
+# Where tiles or splits are chosen by the machine's bandwidth. docs/timing.md says what may remain.
+@pytest.mark.parametrize(
+    "question",
+    [
+        "rms_norm 476x926",
+        "softmax 1364x482",
+        "softmax 5350x104",
+        "silu_and_mul 512x1024",
+        "copy 1565053",
+        "gemm 2051x288x5312",
+        "paged_attention --batch 1 --context 2048 --heads 32 --kv-heads 8 --head-dim 128",
+        "paged_attention --batch 11 --context 3708 --heads 32 --kv-heads 8 --head-dim 128",
+    ],
+)
+def test_a_faster_memory_takes_no_longer(timed, question):
+    times = [
+        timed(question, N1, f"--repeat 0 --set hbm.bandwidth_gbps=x{factor}")["device_ns"]
+        for factor in (1, 1.25, 1.5, 2, 4, 8, 32)
+    ]
+    for slower, faster in pairwise(times):
+        assert faster <= 1.015 * slower, times
 
 
 def test_attention(timed):
