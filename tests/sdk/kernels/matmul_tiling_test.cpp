@@ -85,13 +85,14 @@ TEST(MatmulChoice, LessWorkTakesNoLonger) {
   }
 }
 
+struct Range {  // of random problems
+  const char* preset;
+  int64_t limit;
+};
+
 // A problem, and one with one extent smaller. Rows of both are whole bursts: a row that is not
 // touches one more, and no tiling makes up for that in a small product.
 TEST(MatmulChoice, LessOfOneExtentTakesNoLonger) {
-  struct Range {
-    const char* preset;
-    int64_t limit;
-  };
   for (const auto& [preset, limit] : {Range{"n1", 4096}, Range{"n1-edge", 1024}}) {
     const sim::Machine machine = sim::load_machine(preset);
     std::mt19937 engine(1);
@@ -119,10 +120,6 @@ TEST(MatmulChoice, LessOfOneExtentTakesNoLonger) {
 
 // The tiles that are chosen for a faster memory: docs/tuning.md.
 TEST(MatmulChoice, AFasterMemoryTakesNoLonger) {
-  struct Range {
-    const char* preset;
-    int64_t limit;
-  };
   for (const auto& [preset, limit] : {Range{"n1", 4096}, Range{"n1-edge", 2048}}) {
     const sim::Machine machine = sim::load_machine(preset);
     std::mt19937 engine(1);
