@@ -321,35 +321,56 @@ Value Builder::variable(const Value& initial) {
   return result;
 }
 
-void Builder::set(const Value& variable, const Value& value) {
+void Builder::check_set(const Value& variable, const Value& value) const {
   if (variable.register_ == nullptr || !variable.register_->variable) {
     throw MachineError(ErrorKind::kAssembly,
                        fmt::format("kernel '{}': set() of what is no variable", program_.name));
   }
-  const Value converted = variable.real_ ? to_real(value) : value;
-  if (converted.real_ != variable.real_) {
+  if (value.real_ && !variable.real_) {
     throw MachineError(
         ErrorKind::kAssembly,
         fmt::format("kernel '{}': an integer variable is set to a real number", program_.name));
   }
+}
+
+void Builder::set(const Value& variable, const Value& value) {
+  check_set(variable, value);
+  const Value converted = variable.real_ ? to_real(value) : value;
   Instruction& inst = emit(Opcode::s_alu);
   inst.fn = static_cast<uint8_t>(ScalarFn::mov);
   inst.s[0] = slot(variable);
   inst.s[1] = slot(converted);
 }
 
+void Builder::set(const Value& variable, Value&& value) {
+  check_set(variable, value);
+  const Value made = std::move(value);
+  const auto is_scalar = [](Opcode op) {
+    return op == Opcode::s_alu || op == Opcode::s_select || op == Opcode::s_load;
+  };
+  const bool is_temporary =
+      made.register_.use_count() == 1 && !made.register_->variable && made.real_ == variable.real_;
+  if (is_temporary && is_scalar(program_.code.back().op) &&
+      program_.code.back().s[0] == slot(made)) {
+    program_.code.back().s[0] = slot(variable);
+  } else {
+    set(variable, made);
+  }
+}
+
 // ---- Control flow -------------------------------------------------------------------------------
 
-void Builder::loop(const Value& count, const std::function<void(Value)>& body) {
+void Builder::loop(Value count, const std::function<void(Value)>& body) {
   const Value counter = allocate_register(false);
   Instruction& inst = emit(Opcode::loop);
   inst.s[0] = slot(counter);
   inst.s[1] = slot(count);
+  count = 0;  // the body may have its register
   body(counter);
   emit(Opcode::endloop);
 }
 
-void Builder::if_(const Value& condition, const std::function<void()>& then,
+void Builder::if_(Value condition, const std::function<void()>& then,
                   const std::function<void()>& otherwise) {
   if (condition.is_constant()) {
     if (condition.bits_ != 0) {
@@ -360,6 +381,7 @@ void Builder::if_(const Value& condition, const std::function<void()>& then,
     return;
   }
   emit(Opcode::if_).s[0] = slot(condition);
+  condition = 0;  // the branches may have its register
   then();
   if (otherwise) {
     emit(Opcode::else_);

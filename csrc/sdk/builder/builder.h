@@ -153,10 +153,12 @@ class Builder {
   // A register of its own that set() changes.
   Value variable(const Value& initial);
   void set(const Value& variable, const Value& value);
+  // The instruction that has just made the value makes it in the variable's register.
+  void set(const Value& variable, Value&& value);
 
   // Control flow.
-  void loop(const Value& count, const std::function<void(Value)>& body);
-  void if_(const Value& condition, const std::function<void()>& then,
+  void loop(Value count, const std::function<void(Value)>& body);
+  void if_(Value condition, const std::function<void()>& then,
            const std::function<void()>& otherwise = {});
   void break_if(const Value& condition);
   void exit();
@@ -228,6 +230,7 @@ class Builder {
   static Value arithmetic(ScalarFn integer, ScalarFn real, const Value& a, const Value& b);
   sim::Slot slot(const Value& value);
   Value allocate_register(bool real);
+  void check_set(const Value& variable, const Value& value) const;
   Value named_slot(sim::Slot slot, bool real);
   // A constant as the kind of number that the instruction wants.
   Value typed_value(const Value& value, bool real) const;

@@ -1,13 +1,14 @@
-// Joins the partial results of attention whose keys were split over programs.
+// Joins the partial results of sequences that decode programs share.
 #pragma once
 
 #include "csrc/sdk/kernels/attention_program.h"
 
 namespace npu::kernels {
 
-// Fills the call's `out` [T, H, Dv] from its partials, split after split in order. Rows of tokens
-// from starts[N] on (`starts` [N + 1] says where sequences begin) are left as they are.
+// Fills the rows of the call's `out` [T, H, Dv] that belong to shared sequences from its partials,
+// part after part in order. `starts` [N + 1] says where sequences begin, `lengths` [N] how many keys
+// they have.
 npuStatus combine_attention(const sim::Machine& machine, const AttentionCall& call,
-                            const Tensor& starts, npuStream stream);
+                            const Tensor& starts, const Tensor& lengths, npuStream stream);
 
 }  // namespace npu::kernels

@@ -1,47 +1,146 @@
-// Attention of few rows to a paged cache. A program takes the KV heads of a sequence in turns, some
-// at a time, and walks through steps: ranges of keys of the first turn, then of the next. The
-// memory is all that it waits for, so a step's keys and values are on their way while those of the
-// step before are used, whichever turn it belongs to.
+// Attention of few rows to a paged cache. Programs divide the KV heads, and for the same heads the
+// sequences: each gets whole ones, or an equal share of the keys of all (KeyShares), which may begin
+// and end amid a sequence.
+//
+// A program walks through steps: ranges of a sequence's keys for some of its KV heads (a turn), then
+// of the next turn, then of the next sequence. The memory is all that it waits for, so what a step
+// needs is asked for while those before are computed, whichever sequences they belong to:
+//
+//   lead    the part of the block table that says where the step's keys lie
+//   later   their places, which the vector engine makes of that
+//   next    keys and values, and the queries of a turn that begins
+//   now     scores, weights and sums
 #include <fmt/format.h>
+
+#include <optional>
+#include <tuple>
 
 #include "csrc/sdk/kernels/attention_program.h"
 #include "csrc/sdk/kernels/builder_names.h"
+#include "csrc/sdk/kernels/key_shares.h"
+#include "csrc/sdk/kernels/tile_walk.h"
 
 namespace npu::kernels {
 
-// A step's tiles cannot be the next buffer of those of the step before, which are read later than
-// these are written. So there are two sets of names, used in turn.
-sim::Program AttentionProgram::write_decode(const Sequence& sequence, const Fetch& fetch) {
+// Variables of the program, as those of Step and Walk.
+struct AttentionProgram::Turn {
+  explicit Turn(Builder& b)
+      : start(b.variable(0)),
+        tokens(b.variable(0)),
+        last_key(b.variable(0)),
+        number(b.variable(0)),
+        place(b.variable(-1)) {}
+
+  // The same values, in variables of its own.
+  void set(Builder& b, const Turn& other) const {
+    b.set(start, other.start);
+    b.set(tokens, other.tokens);
+    b.set(last_key, other.last_key);
+    b.set(number, other.number);
+    b.set(place, other.place);
+  }
+
+  Value start, tokens;  // of the sequence's queries
+  Value last_key;       // that the first token sees (causal)
+  Value number;         // among all heads' turns, of which the program has `turns_`
+  // Of the partial result, twice, and 1 more if it is the sequence's first; -1 of whole sequences.
+  Value place;
+};
+
+struct AttentionProgram::Step {
+  explicit Step(Builder& b)
+      : turn(b), begins(b.variable(0)), first(b.variable(0)), count(b.variable(-1)) {}
+
+  void set(Builder& b, const Step& other) const {
+    turn.set(b, other.turn);
+    b.set(begins, other.begins);
+    b.set(first, other.first);
+    b.set(count, other.count);
+  }
+
+  Turn turn;
+  Value begins;        // the turn?
+  Value first, count;  // of the range of keys; a count of -1 where there is no step
+};
+
+// Where a program is, in steps and sequences.
+struct AttentionProgram::Walk {
+  struct Begin {
+    Value sequence, skipped, left;
+  };
+  Walk(Builder& b, const Begin& at)
+      : now(b),
+        next(b),
+        later(b),
+        lead(b),
+        open(b),
+        sequence(b.variable(at.sequence)),
+        left(b.variable(at.left)),
+        skipped(b.variable(at.skipped)),
+        begin(b.variable(0)),
+        end(b.variable(0)),
+        next_length(b.variable(0)),
+        next_start(b.variable(0)),
+        next_end(b.variable(0)) {}
+
+  Step now, next, later, lead;
+  Turn open;       // of `now`, or the one before
+  Value sequence;  // to be entered next; its length and its tokens are on their way
+  Value left;      // units of the share that belong to `sequence` and later ones
+  Value skipped;   // units of `sequence` that belong to other programs
+  Value begin, end;  // of the keys of the sequence that `lead` belongs to
+  Value next_length, next_start, next_end;
+  const KeyShares* shares = nullptr;
+};
+
+// Made where it is used: registers are few.
+Value AttentionProgram::part() { return b_.pid() / head_chunks_; }
+
+// Reads the lengths, which takes registers, before there are a walk's variables.
+AttentionProgram::Walk AttentionProgram::begin_walk(const KeyShares* shares) {
+  if (shares == nullptr) return Walk(b_, {part(), 0, 0});
+  const Value total = shares->count();
+  const Value first = shares->begin(part(), total);
+  const KeyShares::Place place = shares->find(first);
+  Walk walk(b_, {place.sequence, first - place.before, shares->begin(part() + 1, total) - first});
+  walk.shares = shares;
+  return walk;
+}
+
+sim::Program AttentionProgram::write_decode(const Batch& batch) {
+  turns_ = b_.integer("turns");
+  std::optional<KeyShares> shares;
+  Value parts = 0;
+  if (form_.shares) {
+    shares.emplace(b_, batch.lengths, sequences_);
+    parts = shares->parts();
+    partials_ = b_.pointer("partials");
+    partial_rows_ = b_.integer("partial_rows");
+    all_heads_ = b_.integer("heads");
+    parts_ = parts;
+  } else {
+    parts = b_.integer("parts");
+  }
+  stride_ = form_.shares ? Value(1) : parts;
   declare_tiles();
   Arrival even, odd;
   declare_arrival(even, "");
   declare_arrival(odd, "_odd");
-  locate_blocks(sequence);
-  b_.if_(ranges_ <= 0, [&] {
-    take_turns_without_keys(sequence);
-    b_.exit();
-  });
-  steps_ = ranges_ * turns_;
-  const auto if_any = [&](const Value& step, const Fetch::OfRange& body) {
-    b_.if_(step < steps_, [&] {
-      const Range keys = range(step % ranges_);
-      body(keys.first, keys.count);
-    });
+
+  Walk walk = begin_walk(shares ? &*shares : nullptr);
+  heads_ = group_;
+  ask_for_next(walk, batch);
+  enter_sequence(walk, batch);
+  const auto leave_at_end = [&] {
+    b_.break_if((walk.now.count & walk.next.count & walk.later.count & walk.lead.count) < 0);
   };
-  if_any(0, fetch.load_table);
-  if_any(0, fetch.locate);
-  if_any(1, fetch.load_table);
-  for (const Block& block : blocks_) load_queries(block, sequence);
-  fetch_step(fetch, 0, even);
-  if_any(1, fetch.locate);
-  if_any(2, fetch.load_table);
-  start_turn(0);
-  b_.loop(b_.ceil_div(steps_, 2), [&](const Value& pair) {
-    const Value step = pair * 2;
-    take_step(sequence, fetch, step, even, odd);
-    b_.if_(step + 1 < steps_, [&] { take_step(sequence, fetch, step + 1, odd, even); });
+  b_.loop(kUnlimited, [&](const Value&) {
+    take_step(walk, batch, even, odd);
+    leave_at_end();
+    take_step(walk, batch, odd, even);
+    leave_at_end();
   });
-  finish_turn(sequence, turns_ - 1);
+  close_turn(walk);
   return b_.finish();
 }
 
@@ -63,67 +162,165 @@ void AttentionProgram::declare_arrival(Arrival& arrival, const char* suffix) {
   }
 }
 
-void AttentionProgram::fetch_step(const Fetch& fetch, const Value& step, const Arrival& into) {
-  const Value first = kv_head_ + step / ranges_ * form_.kv_heads;
+// The length and the tokens of the sequence that is to be entered next.
+void AttentionProgram::ask_for_next(const Walk& walk, const Batch& batch) {
+  const Value sequence = b_.min(walk.sequence, sequences_ - 1);
+  b_.set(walk.next_length, batch.lengths.load(sequence));
+  b_.set(walk.next_start, batch.starts.load(sequence));
+  b_.set(walk.next_end, batch.starts.load(sequence + 1));
+}
+
+// Makes `lead` the first step of the next sequence, if there is one.
+void AttentionProgram::enter_sequence(Walk& walk, const Batch& batch) {
+  const Step& lead = walk.lead;
+  const auto enter = [&] {
+    const Value length = walk.next_length + 0;  // a copy
+    b_.set(lead.turn.number, b_.pid() % head_chunks_ * turns_);
+    b_.set(lead.begins, 1);
+    b_.set(lead.turn.start, walk.next_start);
+    b_.set(lead.turn.tokens, b_.min(walk.next_end - walk.next_start, tokens_each_));
+    const Value number = walk.sequence + 0;
+    b_.set(walk.sequence, walk.sequence + stride_);
+    ask_for_next(walk, batch);
+    b_.set(lead.turn.last_key, form_.causal ? length - lead.turn.tokens : length - 1);
+    b_.set(walk.begin, 0);
+    if (form_.window) {
+      // Keys before the window are hidden, as those are that only later rows do not see.
+      b_.set(walk.begin, b_.max(lead.turn.last_key - window_ + 1, 0) / form_.run * form_.run);
+    }
+    b_.set(walk.end, b_.select(Value(0) < lead.turn.tokens, length, walk.begin));
+    if (!form_.shares) return;
+    const Value units = walk.shares->units(length);
+    const Value taken = b_.min(units - walk.skipped, walk.left);
+    const Value until = walk.skipped + taken;
+    const Value part_end = walk.begin + until * kKeysOfUnit;
+    b_.set(walk.end, b_.select(until == units, walk.end, b_.min(walk.end, part_end)));
+    const Value is_first = walk.skipped == 0;
+    b_.set(lead.turn.place, b_.select(taken == units, -1, (part() + number) * 2 + is_first));
+    b_.set(walk.begin, b_.min(walk.begin + walk.skipped * kKeysOfUnit, walk.end));
+    b_.set(walk.left, walk.left - taken);
+    b_.set(walk.skipped, 0);
+  };
+  const auto end = [&] {
+    b_.set(lead.turn.number, turns_ - 1);
+    b_.set(lead.begins, 0);
+    b_.set(walk.begin, 0);
+    b_.set(walk.end, -1);
+  };
+  b_.if_(form_.shares ? Value(0) < walk.left : walk.sequence < sequences_, enter, end);
+  b_.set(lead.first, walk.begin);
+  b_.set(lead.count, b_.min(keys_each_, walk.end - walk.begin));
+}
+
+// Makes `lead` the step after it.
+void AttentionProgram::advance(Walk& walk, const Batch& batch) {
+  const Step& lead = walk.lead;
+  const Value first = lead.first + keys_each_;
+  const auto of_turn = [&] {
+    b_.set(lead.first, first);
+    b_.set(lead.begins, 0);
+    b_.set(lead.count, b_.min(keys_each_, walk.end - first));
+  };
+  const auto of_sequence = [&] {
+    b_.set(lead.turn.number, lead.turn.number + 1);
+    b_.set(lead.begins, 1);
+    b_.set(lead.first, walk.begin);
+    b_.set(lead.count, b_.min(keys_each_, walk.end - walk.begin));
+  };
+  b_.if_(first < walk.end, of_turn, [&] {
+    b_.if_((lead.turn.number + 1) % turns_ != 0, of_sequence, [&] { enter_sequence(walk, batch); });
+  });
+}
+
+void AttentionProgram::fetch_step(const Batch& batch, const Step& step, const Arrival& into) {
+  const Value first = step.turn.number * form_.kv_heads;
   for (size_t i = 0; i < into.keys.size(); ++i) {
-    fetch.load(into.keys[i], into.values[i], first + static_cast<int64_t>(i));
+    batch.load(into.keys[i], into.values[i], first + static_cast<int64_t>(i));
   }
 }
 
-// A step's keys are located a step before they are fetched, and the table that says where is read a
-// step before that: the vector engine, which locates, is busy with what has arrived.
-void AttentionProgram::take_step(const Sequence& sequence, const Fetch& fetch, const Value& step,
-                                 const Arrival& now, const Arrival& next) {
-  b_.if_(step + 1 < steps_, [&] { fetch_step(fetch, step + 1, next); });
-
-  const Value turn = step / ranges_;
-  const Value number = step - turn * ranges_;
-  const Range keys = range(number);
-  for (const Block& block : blocks_) make_scores(block, keys, own_keys(block, now, keys));
-  b_.if_(step + 2 < steps_, [&] {
-    const Range later = range((step + 2) % ranges_);
-    fetch.locate(later.first, later.count);
-  });
-  b_.if_(step + 3 < steps_, [&] {
-    const Range later = range((step + 3) % ranges_);
-    fetch.load_table(later.first, later.count);
-  });
-  b_.if_((number == Value(0)) & (Value(0) < turn), [&] {
-    finish_turn(sequence, turn - 1);
-    start_turn(turn);
-  });
-  b_.if_((number + 1 == ranges_) & (turn + 1 < turns_), [&] {
-    turn_ = turn + 1;
-    for (const Block& block : blocks_) load_queries(block, sequence);
-    turn_ = 0;
-  });
-  for (const Block& block : blocks_) {
-    finish_scores(block, keys);
-    make_weights(block);
-    update_rows(block);
-    add_values(block, keys, own_values(block, now, keys));
+// Makes the blocks those of the turn, and says where its queries and results lie.
+AttentionProgram::Sequence AttentionProgram::select(const Turn& turn) {
+  turn_ = turn.number;
+  const Value rows = turn.tokens * heads_;
+  for (Block& block : blocks_) {
+    block.token = 0;
+    block.tokens = turn.tokens;
+    block.rows = rows;
+    block.last_key = turn.last_key;
   }
+  takes_sinks_ = form_.shares && form_.sinks ? turn.place & 1 : Value(1);
+  return {turn.tokens, 0, turn.start * q_token_, turn.start * out_token_};
 }
 
-void AttentionProgram::start_turn(const Value& turn) {
-  turn_ = turn;
-  for (const Block& block : blocks_) start_rows(block);
-  turn_ = 0;
-}
-
-void AttentionProgram::finish_turn(const Sequence& sequence, const Value& turn) {
-  turn_ = turn;
-  for (const Block& block : blocks_) finish_rows(block, sequence);
-  turn_ = 0;
-}
-
-void AttentionProgram::take_turns_without_keys(const Sequence& sequence) {
-  b_.loop(turns_, [&](const Value& turn) {
-    turn_ = turn;
-    for (const Block& block : blocks_) load_queries(block, sequence);
-    start_turn(turn);
-    finish_turn(sequence, turn);
+void AttentionProgram::close_turn(const Walk& walk) {
+  const Turn& turn = walk.open;
+  b_.if_(Value(0) < turn.tokens, [&] {
+    const Sequence sequence = select(turn);
+    const auto whole = [&] {
+      for (const Block& block : blocks_) finish_rows(block, sequence);
+    };
+    if (!form_.shares) {
+      whole();
+      return;
+    }
+    b_.if_(turn.place < 0, whole, [&] {
+      const Value place = turn.place / 2;
+      for (const Block& block : blocks_) store_partials(block, place);
+    });
   });
+}
+
+void AttentionProgram::take_step(Walk& walk, const Batch& batch, const Arrival& arrived,
+                                 const Arrival& arriving) {
+  const auto& [now, next, later, lead] = std::tie(walk.now, walk.next, walk.later, walk.lead);
+  const Range keys = {now.first, now.count};
+  b_.if_(Value(0) < next.count, [&] { fetch_step(batch, next, arriving); });
+  b_.if_(Value(0) < now.count, [&] {
+    select(now.turn);
+    for (const Block& block : blocks_) make_scores(block, keys, own_keys(block, arrived, keys));
+  });
+  b_.if_(Value(0) < later.count, [&] { batch.locate(later.first, later.count); });
+  b_.if_(Value(0) < lead.count, [&] { batch.load_table(walk.sequence - stride_, lead.first, lead.count); });
+  b_.if_(now.begins, [&] {
+    close_turn(walk);
+    walk.open.set(b_, now.turn);
+    b_.if_(Value(0) < now.turn.tokens, [&] {
+      select(now.turn);
+      for (const Block& block : blocks_) start_rows(block);
+    });
+  });
+  b_.if_(next.begins & (Value(0) < next.turn.tokens), [&] {
+    const Sequence sequence = select(next.turn);
+    for (const Block& block : blocks_) load_queries(block, sequence);
+  });
+  b_.if_(Value(0) < now.count, [&] {
+    select(now.turn);
+    for (const Block& block : blocks_) {
+      finish_scores(block, keys);
+      make_weights(block);
+      update_rows(block);
+      add_values(block, keys, own_values(block, arrived, keys));
+    }
+  });
+  now.set(b_, next);
+  next.set(b_, later);
+  later.set(b_, lead);
+  advance(walk, batch);
+}
+
+// Sums [places, rows, value_dim], then offsets and totals [places, rows]; a row is a token and a
+// head.
+void AttentionProgram::store_partials(const Block& block, const Value& place) {
+  const Value at = place * partial_rows_ + head(block);
+  const Value statistics = (parts_ + sequences_) * partial_rows_;
+  const auto store = [&](const Value& offset, const Tile& tile, const Value& dim) {
+    b_.store(partials_, offset,
+             Region({{block.tokens, all_heads_ * dim}, {heads_, dim}}, {{dim, 1}}), tile);
+  };
+  store(at * value_dim_, block.sum, value_dim_);
+  store(statistics * value_dim_ + at, block.offset, 1);
+  store(statistics * (value_dim_ + 1) + at, block.total, 1);
 }
 
 // A KV head's keys, by themselves.

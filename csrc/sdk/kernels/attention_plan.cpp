@@ -10,6 +10,7 @@
 #include "csrc/sdk/kernels/attention_tiles.h"
 #include "csrc/sdk/kernels/builder_names.h"
 #include "csrc/sdk/kernels/iteration.h"
+#include "csrc/sdk/kernels/key_shares.h"
 #include "csrc/sdk/kernels/tile_walk.h"
 #include "csrc/sdk/runtime/status.h"
 
@@ -46,51 +47,52 @@ CacheLayout layout_of(const AttentionCall& call) {
                        (cache.pairs || call.v.head_stride() == call.v.dim());
   // A run's first keys may lie before those that are to be seen, which causal programs hide.
   if (call.options.causal || call.options.window == 0) {
-    cache.run = std::min(power_of_two_in(k.sizes[1]), kSplitGranule);
+    cache.run = std::min(power_of_two_in(k.sizes[1]), kKeysOfUnit);
   }
   return cache;
 }
 
-// How many programs share a sequence's KV heads and keys: as many as let the cores finish together,
-// as far as what each costs by itself does not outweigh it. Depends on the machine and on shapes
-// alone.
+// How programs divide heads and sequences among them: by what the host knows, which is how many
+// sequences there are and what they may have. Depends on the machine and on shapes alone.
 void share(const sim::Machine& machine, AttentionCall& call) {
   const AttentionForm& form = call.form;
   const int64_t cores = machine.core.count;
-  // Beyond the memory's work for its keys, a program waits for the memory a few times before its
-  // transfers keep it busy. Where keys are split its result is written, and read by a program that
-  // waits as well.
-  constexpr double kWaits = 4;
-  const double waits = kWaits * machine.hbm.latency_ns * machine.clock_ghz;
-  const int64_t rows = call.query_len * call.group;
-  const int64_t result_bytes = 2 * rows * call.out.dim() * sim::size_of(form.compute());
-  const int64_t key_bytes = (call.k.dim() + call.v.dim()) * sim::size_of(form.type);
-  // Sequences differ in length: the more programs a core has, the better it evens out.
-  constexpr double kUneven = 0.15;
-  constexpr int64_t kMostRounds = 4;
-  const int64_t programs = call.grid();
   const int64_t all_turns = call.turns;
+  const int64_t sequences = call.sequences;
+  const double wait = machine.hbm.latency_ns * machine.clock_ghz;
+  const int64_t key_bytes = (call.k.dim() + call.v.dim()) * sim::size_of(form.type);
+  const int64_t of_key = key_bytes * call.k.heads();
+  const int64_t keys = std::min(call.key_len, call.most_keys());
+  // Programs wait for the memory a few times before their transfers keep it busy. Those that share
+  // read all lengths before, twice, and so do those that join the partial results.
+  constexpr double kWaits = 4;
+  constexpr double kReading = 30;  // cycles for each sequence
+  const double reading = 2 * static_cast<double>(ceil_div(sequences, kLengthsAtOnce)) * wait +
+                         kReading * static_cast<double>(sequences);
+  const double sharing = 2 * reading + kWaits * wait;
+  // Where whole sequences go to programs, the longest lot exceeds the mean by as much.
+  constexpr double kUneven = 1.25;
   double least = 0;
-  for (int64_t turns = all_turns; turns > 0; --turns) {
-    if (all_turns % turns != 0) continue;
-    const int64_t heads = form.kv_heads * turns;
-    const double keys = transfer_cycles(machine, key_bytes * heads * call.key_len);
-    for (int64_t splits = 1; splits <= std::min(cores, ceil_div(call.key_len, kSplitGranule));
-         ++splits) {
-      const auto rounds =
-          static_cast<double>(ceil_div(programs * (all_turns / turns) * splits, cores));
-      if (splits > 1 && rounds > kMostRounds) break;
-      double own = waits;
-      if (splits > 1) own += waits + transfer_cycles(machine, result_bytes * heads);
-      const double each = keys / static_cast<double>(splits) + own;
-      const double cost = rounds * each * (1 + kUneven / std::sqrt(rounds));
-      if (least > 0 && cost >= least) continue;
+  for (int64_t chunks = 1; chunks <= std::min(all_turns, cores); ++chunks) {
+    if (all_turns % chunks != 0) continue;
+    const int64_t parts = cores / chunks;
+    const auto consider = [&](bool shares, int64_t programs, double cost) {
+      if (least > 0 && cost > least) return;
       least = cost;
-      call.turns = turns;
-      call.splits = splits;
-    }
+      call.form.shares = shares;
+      call.parts = programs;
+      call.head_chunks = chunks;
+    };
+    const int64_t whole = std::min(parts, sequences);
+    const int64_t bytes = of_key * keys / chunks;
+    const double lot = transfer_cycles(machine, bytes * ceil_div(sequences, whole));
+    consider(false, whole, whole == 1 ? lot : kUneven * lot);
+    if (parts == 1 || keys <= kKeysOfUnit) continue;
+    const double share = transfer_cycles(machine, bytes * sequences / parts);
+    const double unit = transfer_cycles(machine, of_key * kKeysOfUnit / chunks);
+    consider(true, parts, share + unit + sharing);
   }
-  call.head_chunks *= all_turns / call.turns;
+  call.turns = all_turns / call.head_chunks;
 }
 
 npuStatus check_view(std::string_view kernel, std::string_view operand, const HeadsView& view) {
@@ -116,7 +118,7 @@ std::array<int64_t, 5> AttentionForm::key() const {
   const int64_t types = code(type, 0) | code(out, 8) | code(sink_type, 16) | code(mask_type, 24);
   const int64_t form = static_cast<int64_t>(mask) | bit(causal, 8) | bit(window, 9) |
                        bit(soft_cap, 10) | bit(sinks, 11) | bit(logsumexp, 12) | bit(natural, 13) |
-                       bit(split, 14) | bit(decode, 15) | bit(pairs, 16) | bit(side_by_side, 17);
+                       bit(shares, 14) | bit(decode, 15) | bit(pairs, 16) | bit(side_by_side, 17);
   return {types | form << 32, head_dim | value_dim << 32, rows | keys << 32,
           static_cast<int64_t>(kv_heads) << 32 | blocks, run << 32 | buffers};
 }
@@ -211,16 +213,21 @@ npuStatus plan_attention(const sim::Machine& machine, AttentionCall& call) {
                       machine.scratchpad_bytes());
   }
   call.heads_each = even_part(call.group, std::min(call.group, form.rows));
-  call.turns = form.decode ? cache.kv_heads / form.kv_heads : 1;
-  call.head_chunks =
-      call.k.heads() / (form.kv_heads * call.turns) * ceil_div(call.group, call.heads_each);
+  if (form.decode) {
+    call.tokens_each = call.query_len;
+    call.turns = cache.kv_heads / form.kv_heads;
+    share(machine, call);
+    return NPU_SUCCESS;
+  }
+  call.head_chunks = call.k.heads() * ceil_div(call.group, call.heads_each);
   call.tokens_each = even_part(call.query_len, form.rows / call.heads_each);
-  const int64_t tokens = call.tokens_each * (form.decode ? 1 : form.blocks);
-  call.query_tiles = ceil_div(call.query_len, tokens);
-  const bool few_rows = form.decode || (form.blocks == 1 && call.query_tiles == 1);
-  if (form.paged && few_rows) share(machine, call);
-  form.split = call.splits > 1;
+  call.query_tiles = ceil_div(call.query_len, call.tokens_each * form.blocks);
   return NPU_SUCCESS;
+}
+
+int64_t AttentionCall::most_keys() const {
+  // A window's first key moves to the beginning of its run.
+  return options.window > 0 ? options.window + query_len + form.run : kUnlimited;
 }
 
 AttentionForm representative_attention(const sim::Machine& machine, bool paged) {
@@ -254,15 +261,8 @@ void pass_attention(Arguments& args, const AttentionCall& call, const Tensor& ma
   args.integer(call.head_chunks);
   args.integer(call.sequences);
   args.integer(call.query_tiles);
-  if (form.split) {
-    args.pointer(call.partials);
-    args.integer(call.splits);
-    args.integer(call.rows());
-    args.integer(call.q.heads());
-  }
   args.integer(call.tokens_each);
   args.integer(form.keys);
-  if (form.decode) args.integer(call.turns);
   if (form.window) args.integer(options.window);
 
   const double unit = form.natural ? 1 : std::numbers::log2e;
@@ -286,6 +286,18 @@ void pass_attention(Arguments& args, const AttentionCall& call, const Tensor& ma
     args.pointer(options.sinks.data);
     args.integer(options.sinks.strides[0]);
   }
+}
+
+void pass_decode(Arguments& args, const AttentionCall& call) {
+  args.integer(call.turns);
+  if (!call.form.shares) {
+    args.integer(call.parts);
+    return;
+  }
+  KeyShares::pass(args, call.parts, call.most_keys());
+  args.pointer(call.partials);
+  args.integer(call.partial_rows());
+  args.integer(call.q.heads());
 }
 
 }  // namespace npu::kernels

@@ -29,17 +29,18 @@ AttentionProgram::AttentionProgram(std::string name, const sim::Machine& machine
                                    const AttentionForm& form)
     : form_(form), b_(std::move(name), machine) {
   declare_arguments();
+  if (!form_.decode) take_program();
+}
+
+void AttentionProgram::take_program() {
   const Value number = form_.causal ? balanced_order() : b_.pid();
-  const Value whole = number / splits_;
-  const Value rest = whole / head_chunks_;
-  const Value chunk = whole % head_chunks_;
+  const Value rest = number / head_chunks_;
+  const Value chunk = number % head_chunks_;
   sequence_ = rest % sequences_;
-  // Short sequences fill few splits: each begins on another core.
-  if (form_.split) split_ = (number + sequence_) % splits_;
   tile_ = rest / sequences_;
   // Of causal tiles the last see most keys.
   if (form_.causal) tile_ = query_tiles_ - 1 - tile_;
-  kv_head_ = chunk / chunks_ * (turns_ * form_.kv_heads);
+  kv_head_ = chunk / chunks_;
   const Value first = chunk % chunks_ * heads_each_;  // within the group
   head_ = kv_head_ * group_ + first;
   heads_ = b_.min(heads_each_, group_ - first);
@@ -72,15 +73,8 @@ void AttentionProgram::declare_arguments() {
   head_chunks_ = b_.integer("head_chunks");
   sequences_ = b_.integer("sequences");
   query_tiles_ = b_.integer("query_tiles");
-  if (form_.split) {
-    partials_ = b_.pointer("partials");
-    splits_ = b_.integer("splits");
-    all_rows_ = b_.integer("rows");
-    all_heads_ = b_.integer("heads");
-  }
   tokens_each_ = b_.integer("tokens_each");
   keys_each_ = b_.integer("keys_each");
-  if (form_.decode) turns_ = b_.integer("turns");
   if (form_.window) window_ = b_.integer("window");
   factor_ = b_.real("factor");
   minus_factor_ = b_.real("minus_factor");
@@ -214,20 +208,9 @@ void AttentionProgram::walk_in_turns(const Load& load_keys, const Load& load_val
 }
 
 void AttentionProgram::locate_blocks(const Sequence& sequence) {
-  const bool tokens_apart = !form_.decode;
-  const Value first = tile_ * tokens_each_ * (tokens_apart ? form_.blocks : 1);
+  const Value first = tile_ * tokens_each_ * form_.blocks;
   b_.if_(sequence.query_len <= first, [&] { b_.exit(); });
   for (Block& block : blocks_) {
-    if (!tokens_apart && block.number > 0) {
-      const Block& other = blocks_[0];
-      block.token = other.token;
-      block.tokens = other.tokens;
-      block.rows = other.rows;
-      block.last_key = other.last_key;
-      block.begin = other.begin;
-      block.end = other.end;
-      continue;
-    }
     block.token = first + tokens_each_ * block.number;
     block.tokens = b_.min(tokens_each_, sequence.query_len - block.token);
     block.rows = block.tokens * heads_;
@@ -242,18 +225,7 @@ void AttentionProgram::locate_blocks(const Sequence& sequence) {
     end_ = block.number == 0 ? block.end : b_.select(block.active, block.end, end_);
   }
   begin_ = blocks_[0].begin;
-  // Keys before the window are hidden, as those are that only later rows do not see.
-  if (form_.window) begin_ = begin_ / form_.run * form_.run;
-  if (form_.split) take_split();
   ranges_ = b_.ceil_div(b_.max(end_ - begin_, 0), keys_each_);
-}
-
-// Equal parts of the keys, the last ones shorter or empty.
-void AttentionProgram::take_split() {
-  const Value keys = b_.max(end_ - begin_, 0);
-  const Value each = b_.ceil_div(keys, splits_ * kSplitGranule) * kSplitGranule;
-  begin_ = begin_ + split_ * each;
-  end_ = b_.min(end_, begin_ + each);
 }
 
 AttentionProgram::Range AttentionProgram::range(const Value& number) {
@@ -270,7 +242,7 @@ Value AttentionProgram::sees(const Block& block, const Range& range) {
 
 // Made where it is used: blocks of KV heads may be too many for a register each.
 Value AttentionProgram::head(const Block& block) {
-  return form_.decode ? head_ + (turn_ * form_.kv_heads + block.number) * group_ : head_;
+  return form_.decode ? (turn_ * form_.kv_heads + block.number) * group_ : head_;
 }
 
 void AttentionProgram::load_queries(const Block& block, const Sequence& sequence) {
@@ -298,7 +270,7 @@ void AttentionProgram::start_rows(const Block& block) {
     b_.fill(block.total, 1.0, block.rows, 1);
   };
   if (form_.sinks) {
-    b_.if_(split_ == Value(0), sink, nothing);
+    b_.if_(takes_sinks_, sink, nothing);
   } else {
     nothing();
   }
@@ -384,28 +356,7 @@ void AttentionProgram::add_values(const Block& block, const Range& range, const 
   }
 }
 
-// Sums [splits, rows, value_dim], then offsets and totals [splits, rows]; a row is a token and a
-// head. Sums of later splits without keys are left out.
-void AttentionProgram::store_partials(const Block& block, const Sequence& sequence) {
-  const Value row = (sequence.first_token + block.token) * all_heads_ + head(block);
-  const Value at = split_ * all_rows_ + row;
-  const Value statistics = splits_ * all_rows_;
-  const auto store = [&](const Value& offset, const Tile& tile, const Value& dim) {
-    b_.store(partials_, offset,
-             Region({{block.tokens, all_heads_ * dim}, {heads_, dim}}, {{dim, 1}}), tile);
-  };
-  // A sink is the first split's, with keys or without.
-  b_.if_((Value(0) < ranges_) | (split_ == Value(0)),
-         [&] { store(at * value_dim_, block.sum, value_dim_); });
-  store(statistics * value_dim_ + at, block.offset, 1);
-  store(statistics * (value_dim_ + 1) + at, block.total, 1);
-}
-
 void AttentionProgram::finish_rows(const Block& block, const Sequence& sequence) {
-  if (form_.split) {
-    store_partials(block, sequence);
-    return;
-  }
   // A row that saw nothing has a sum and a total of 0.
   b_.vector(TernaryFn::where, block.part, block.total, block.total, 1.0);
   b_.vector(UnaryFn::recip, block.part, block.part);

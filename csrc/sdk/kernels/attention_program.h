@@ -4,9 +4,9 @@
 // A program id owns (query tile, sequence, heads): the query heads that read one KV head stand
 // together in the rows of a block, tokens outermost, so that keys and values are read once for all
 // of them. Two blocks of a program take turns: the matrix engine multiplies for one while the
-// vector engine works on the other's scores. A decode program has a block for each of the KV heads
-// that it takes at a time, and takes more of a sequence's one after the other. The front ends
-// (dense, varlen, paged) say where a sequence's queries and keys lie.
+// vector engine works on the other's scores. The front ends (dense, varlen, paged) say where a
+// sequence's queries and keys lie. Programs for the decode steps of paged caches are walked another
+// way: see attention_decode.cpp.
 #pragma once
 
 #include <array>
@@ -17,12 +17,12 @@
 
 #include "csrc/sdk/builder/builder.h"
 #include "csrc/sdk/kernels/arguments.h"
+#include "csrc/sdk/kernels/sequence_table.h"
 #include "npu/kernels/attention.h"
 
 namespace npu::kernels {
 
-// Parts of a split sequence are whole multiples of this many keys.
-inline constexpr int64_t kSplitGranule = 128;
+class KeyShares;
 
 // What distinguishes one attention program from another, front ends apart.
 struct AttentionForm {
@@ -42,12 +42,12 @@ struct AttentionForm {
   // additive masks, whose lowest finite values must not overflow, and for scales below zero.
   bool natural = false;
   bool paged = false;  // tiles for the keys' indices are needed
-  // A program sees a part of a sequence's keys and leaves a partial result: see
-  // combine_attention().
-  bool split = false;
 
   // Few rows of a paged cache, whose keys and values are all that takes time: see write_decode().
   bool decode = false;
+  // Programs get equal shares of the keys of all sequences, so that they may see a part of one's
+  // and leave a partial result: see combine_attention().
+  bool shares = false;
   bool pairs = false;         // a value lies beside its key: both are fetched at once
   bool side_by_side = false;  // the program's KV heads are: a key of all of them is one run
 
@@ -96,16 +96,24 @@ struct AttentionCall {
   int64_t tokens_each = 1;  // of a block
   int64_t head_chunks = 1;  // programs side by side for one query tile
   int64_t query_tiles = 1;
-  int64_t splits = 1;  // programs side by side for the keys of one query tile
-  int64_t turns = 1;   // of a decode program: form.kv_heads each time
+  // Of decode programs: those that divide the sequences among them for the same heads, and how
+  // often each takes form.kv_heads.
+  int64_t parts = 1;
+  int64_t turns = 1;
 
-  // Where partial results go, if keys are split: packed calls only.
+  // Where partial results of shared sequences go: a place for each part and for each sequence, and
+  // in it a row for each token and query head.
   void* partials = nullptr;
-  int64_t rows() const { return q.tensor->sizes[0] * q.heads(); }
-  int64_t partial_bytes() const { return splits * rows() * (out.dim() + 2) * size_of_compute(); }
+  int64_t partial_rows() const { return query_len * q.heads(); }
+  int64_t partial_bytes() const {
+    return (parts + sequences) * partial_rows() * (out.dim() + 2) * sim::size_of(form.compute());
+  }
+  // Keys that a sequence's queries see, at most.
+  int64_t most_keys() const;
 
-  int64_t size_of_compute() const { return sim::size_of(form.compute()); }
-  int64_t grid() const { return splits * head_chunks * sequences * query_tiles; }
+  int64_t grid() const {
+    return form.decode ? parts * head_chunks : head_chunks * sequences * query_tiles;
+  }
 };
 
 // A call on packed queries [T, H, D] and results; where keys and values lie is left to be said.
@@ -128,6 +136,7 @@ AttentionForm representative_attention(const sim::Machine& machine, bool paged =
 // undefined; mask has rank 4, logsumexp rank 3.
 void pass_attention(Arguments& args, const AttentionCall& call, const Tensor& mask,
                     const Tensor& logsumexp);
+void pass_decode(Arguments& args, const AttentionCall& call);
 
 class AttentionProgram {
  public:
@@ -139,6 +148,8 @@ class AttentionProgram {
   const sdk::Value& kv_head() const { return kv_head_; }  // the first
   const sdk::Value& head_dim() const { return head_dim_; }
   const sdk::Value& value_dim() const { return value_dim_; }
+  const sdk::Value& query_token_stride() const { return q_token_; }
+  const sdk::Value& out_token_stride() const { return out_token_; }
   sdk::Pointer k() const { return k_; }
   sdk::Pointer v() const { return v_; }
   // Within Load: of the keys that any row sees, and of one range.
@@ -152,7 +163,6 @@ class AttentionProgram {
     sdk::Value key_len;
     sdk::Value q_offset;
     sdk::Value out_offset;
-    sdk::Value first_token = 0;  // among those of all sequences, where keys may be split
   };
   // Loads `count` keys (values) from number `first` on into the tile, of shape [count, elements]. A
   // range's keys are asked for before its values, its values before the next range's keys.
@@ -161,18 +171,24 @@ class AttentionProgram {
 
   sim::Program write(const Sequence& sequence, const Load& load_keys, const Load& load_values);
 
-  // How a decode program comes by the keys and values of a range, which begins at a multiple of
-  // form.run.
-  struct Fetch {
-    using OfRange = std::function<void(const sdk::Value& first, const sdk::Value& count)>;
-    OfRange load_table;  // the part of the block table that locate() needs
-    OfRange locate;      // where the range lies, by the part of the table that was loaded last
+  // How a decode program comes by its sequences, and by the keys and values of a range, which begins
+  // at a multiple of form.run.
+  struct Batch {
+    const SequenceTable& starts;
+    const SequenceTable& lengths;
+    // The part of a sequence's block table that locate() needs for the range.
+    std::function<void(const sdk::Value& sequence, const sdk::Value& first,
+                       const sdk::Value& count)>
+        load_table;
+    // Where the range lies, by the part of the table that was loaded last.
+    std::function<void(const sdk::Value& first, const sdk::Value& count)> locate;
     // The range that was located last, of form.kv_heads heads from this one on if they stand side
     // by side, else of this one. Where a value lies beside its key, `keys` takes both.
     std::function<void(const sdk::Tile& keys, const sdk::Tile& values, const sdk::Value& kv_head)>
         load;
   };
-  sim::Program write_decode(const Sequence& sequence, const Fetch& fetch);
+  // Declares the arguments of pass_decode(), as the last ones.
+  sim::Program write_decode(const Batch& batch);
 
  private:
   struct Range {  // of keys
@@ -200,8 +216,8 @@ class AttentionProgram {
   void declare_tiles();
   void declare_block(Block& block);
   sdk::Value balanced_order();
+  void take_program();
   void locate_blocks(const Sequence& sequence);
-  void take_split();
   sdk::Value head(const Block& block);  // the first query head
   void load_queries(const Block& block, const Sequence& sequence);
   void start_rows(const Block& block);
@@ -217,9 +233,11 @@ class AttentionProgram {
   void update_rows(const Block& block);
   void add_values(const Block& block, const Range& range, const sdk::Tile& values);
   void finish_rows(const Block& block, const Sequence& sequence);
-  void store_partials(const Block& block, const Sequence& sequence);
 
-  // Of decode programs. A step is a range of keys of the KV heads that a turn takes.
+  // Of decode programs.
+  struct Turn;
+  struct Step;
+  struct Walk;
   struct Arrival {  // tiles that a step's keys and values are fetched into
     std::vector<sdk::Tile> keys, values;
   };
@@ -229,12 +247,16 @@ class AttentionProgram {
     sdk::Value count = 0;
   };
   void declare_arrival(Arrival& arrival, const char* suffix);
-  void fetch_step(const Fetch& fetch, const sdk::Value& step, const Arrival& into);
-  void take_step(const Sequence& sequence, const Fetch& fetch, const sdk::Value& step,
-                 const Arrival& now, const Arrival& next);
-  void start_turn(const sdk::Value& turn);
-  void finish_turn(const Sequence& sequence, const sdk::Value& turn);
-  void take_turns_without_keys(const Sequence& sequence);
+  sdk::Value part();
+  Walk begin_walk(const KeyShares* shares);
+  void advance(Walk& walk, const Batch& batch);
+  void enter_sequence(Walk& walk, const Batch& batch);
+  void ask_for_next(const Walk& walk, const Batch& batch);
+  void take_step(Walk& walk, const Batch& batch, const Arrival& now, const Arrival& next);
+  void fetch_step(const Batch& batch, const Step& step, const Arrival& into);
+  void close_turn(const Walk& walk);
+  Sequence select(const Turn& turn);
+  void store_partials(const Block& block, const sdk::Value& place);
   sdk::Tile own_keys(const Block& block, const Arrival& arrival, const Range& range);
   sdk::Tile own_values(const Block& block, const Arrival& arrival, const Range& range);
   void part_runs(const Block& block, const std::vector<sdk::Tile>& arrived, const sdk::Value& width,
@@ -254,8 +276,9 @@ class AttentionProgram {
   std::array<sdk::Value, 4> mask_stride_ = {0, 0, 0, 0};
   sdk::Value mask_rows_ = 0, mask_cols_ = 0;
   std::array<sdk::Value, 3> logsumexp_stride_ = {0, 0, 0};
-  sdk::Value turns_ = 1, turn_ = 0, steps_ = 0;
-  sdk::Value splits_ = 1, split_ = 0, all_rows_ = 0, all_heads_ = 0;
+  sdk::Value turns_ = 1, turn_ = 0;
+  sdk::Value stride_ = 1, partial_rows_ = 0, all_heads_ = 0, parts_ = 1;
+  sdk::Value takes_sinks_ = 1;  // does what the rows see begin with the sinks?
   sdk::Value factor_ = 0.0, minus_factor_ = 0.0, before_cap_ = 0.0, after_cap_ = 0.0;
 
   sdk::Value sequence_ = 0, tile_ = 0, kv_head_ = 0, head_ = 0, heads_ = 0;

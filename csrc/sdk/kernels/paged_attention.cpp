@@ -40,14 +40,13 @@ struct Cache {
 // Where keys of the sequence lie, as elements from the cache's pointer.
 class KeyIndex {
  public:
-  KeyIndex(sdk::Builder& builder, const Variant& variant, const Value& sequence)
+  KeyIndex(sdk::Builder& builder, const Variant& variant)
       : b_(builder),
         run_(variant.form.run),
         table_(builder.pointer("block_table")),
-        block_size_(builder.integer("block_size")) {
-    const Value row = builder.integer("table_row_stride");
-    row_offset_ = sequence * row;
-    column_ = builder.integer("table_column_stride");
+        block_size_(builder.integer("block_size")),
+        row_(builder.integer("table_row_stride")),
+        column_(builder.integer("table_column_stride")) {
     const int64_t keys = variant.form.keys;
     blocks_ = b_.tile("blocks", variant.blocks, keys + 1, variant.form.buffers);
     block_ = b_.tile("block", DType::i64, keys);
@@ -57,10 +56,10 @@ class KeyIndex {
   }
 
   // The part of the block table that look_up() of these keys needs.
-  void load(const Value& first, const Value& count) {
+  void load(const Value& sequence, const Value& first, const Value& count) {
     const Value first_block = first / block_size_;
     const Value blocks = (first + count - 1) / block_size_ - first_block + 1;
-    b_.load(blocks_, table_, row_offset_ + first_block * column_, {{blocks, column_}});
+    b_.load(blocks_, table_, sequence * row_ + first_block * column_, {{blocks, column_}});
   }
 
   // Blocks and slots of the keys, or of the first keys of runs.
@@ -85,8 +84,8 @@ class KeyIndex {
   int64_t run_;  // keys from one index to the next
   Pointer table_;
   Value block_size_;
-  Value row_offset_ = 0;
-  Value column_ = 0;
+  Value row_;
+  Value column_;
   Tile blocks_, block_, slot_, place_, page_;
 };
 
@@ -95,32 +94,24 @@ sim::Program build(const sim::Machine& machine, const Variant& variant) {
   sdk::Builder& b = program.builder();
   const SequenceTable starts(b, "cu_seqlens_q", variant.starts);
   const SequenceTable lengths(b, "kv_lens", variant.lengths);
-  const Value q_token = b.integer("q_start_stride");
-  const Value out_token = b.integer("out_start_stride");
   const auto cache = [&](const std::string& name) {
     return Cache{b.integer(name + "_block_stride"), b.integer(name + "_slot_stride"),
                  b.integer(name + "_head_stride")};
   };
   const Cache key_cache = cache("k");
   const Cache value_cache = cache("v");
-  KeyIndex index(b, variant, program.sequence());
+  KeyIndex index(b, variant);
   const int buffers = variant.form.buffers;
   const Tile key_index = b.tile("key_index", DType::i64, variant.form.keys, buffers);
   const Tile value_index = variant.same_strides
                                ? key_index
                                : b.tile("value_index", DType::i64, variant.form.keys, buffers);
 
-  const Value begin = starts.load(program.sequence());
-  const Value end = starts.load(program.sequence() + 1);
-  const Value key_len = lengths.load(program.sequence());
-  const Value query_len = end - begin;
   const auto locate = [&](const Value& first, const Value& count) {
     index.look_up(first, count);
     index.locate(key_index, key_cache);
     if (!variant.same_strides) index.locate(value_index, value_cache);
   };
-  const AttentionProgram::Sequence found = {query_len, key_len, begin * q_token, begin * out_token,
-                                            begin};
   if (variant.form.decode) {
     const AttentionForm& form = variant.form;
     const Value heads = form.side_by_side ? form.kv_heads : 1;
@@ -137,20 +128,27 @@ sim::Program build(const sim::Machine& machine, const Variant& variant) {
       if (form.pairs) return;
       fetch(values, program.v(), value_index, head, value_cache, program.value_dim());
     };
-    const auto load_table = [&](const Value& first, const Value& count) {
-      index.load(first, count);
+    const auto load_table = [&](const Value& sequence, const Value& first, const Value& count) {
+      index.load(sequence, first, count);
     };
-    return program.write_decode(found, {load_table, locate, load});
+    return program.write_decode({starts, lengths, load_table, locate, load});
   }
+  const Value& number = program.sequence();
+  const Value begin = starts.load(number);
+  const Value end = starts.load(number + 1);
+  const Value key_len = lengths.load(number);
+  const AttentionProgram::Sequence sequence = {end - begin, key_len,
+                                               begin * program.query_token_stride(),
+                                               begin * program.out_token_stride()};
   const Value key_offset = program.kv_head() * key_cache.head_stride;
   const Value value_offset = program.kv_head() * value_cache.head_stride;
   const auto load_keys = [&](const Tile& tile, const Value& first, const Value& count) {
-    b.if_(first == program.keys_begin(), [&] { index.load(first, count); });
+    b.if_(first == program.keys_begin(), [&] { index.load(number, first, count); });
     index.look_up(first, count);
     // The next range's blocks are there by the time that its keys are asked for.
     const Value next = first + count;
     const Value left = b.min(program.keys_each(), program.keys_end() - next);
-    b.if_(Value(0) < left, [&] { index.load(next, left); });
+    b.if_(Value(0) < left, [&] { index.load(number, next, left); });
     index.locate(key_index, key_cache);
     if (!variant.same_strides) index.locate(value_index, value_cache);
     b.gather(tile, program.k(), key_offset, key_index, 1, {{program.head_dim(), 1}});
@@ -158,7 +156,7 @@ sim::Program build(const sim::Machine& machine, const Variant& variant) {
   const auto load_values = [&](const Tile& tile, const Value&, const Value&) {
     b.gather(tile, program.v(), value_offset, value_index, 1, {{program.value_dim(), 1}});
   };
-  return program.write(found, load_keys, load_values);
+  return program.write(sequence, load_keys, load_values);
 }
 
 npuStatus check_cache(const Tensor& k_cache, const Tensor& v_cache) {
@@ -222,7 +220,7 @@ npuStatus paged_attention(const Tensor& out, const Tensor& q, const Tensor& k_ca
         [&variant](const sim::Machine& m) { return build(m, variant); }, &kernel));
 
     Workspace workspace(stream);
-    if (call.form.split) {
+    if (call.form.shares) {
       NPU_RETURN_IF_ERROR(workspace.allocate(call.partial_bytes()));
       call.partials = workspace.data();
     }
@@ -230,8 +228,6 @@ npuStatus paged_attention(const Tensor& out, const Tensor& q, const Tensor& k_ca
     pass_attention(args, call, {}, {});
     pass_sequence_table(args, cu_seqlens_q);
     pass_sequence_table(args, kv_lens);
-    args.integer(call.q.token_stride());
-    args.integer(call.out.token_stride());
     for (const Tensor* cache : {&k_cache, &v_cache}) {
       for (int d = 0; d < 3; ++d) args.integer(cache->strides[d]);
     }
@@ -239,8 +235,9 @@ npuStatus paged_attention(const Tensor& out, const Tensor& q, const Tensor& k_ca
     args.integer(k_cache.sizes[1]);
     args.integer(block_table.strides[0]);
     args.integer(block_table.strides[1]);
+    if (call.form.decode) pass_decode(args, call);
     NPU_RETURN_IF_ERROR(launch(kernel, call.grid(), args, stream));
-    return call.form.split ? combine_attention(*machine, call, cu_seqlens_q, stream) : NPU_SUCCESS;
+    return call.form.shares ? combine_attention(*machine, call, cu_seqlens_q, kv_lens, stream) : NPU_SUCCESS;
   });
 }
 
