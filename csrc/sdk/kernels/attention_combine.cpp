@@ -20,6 +20,7 @@ struct Variant {
   DType starts = DType::i32;
   DType lengths = DType::i32;
   bool natural = false;  // powers of e
+  bool window = false;
   int64_t value_dim = 0;
   int64_t rows = 0;   // of a tile
   int64_t parts = 0;  // at most
@@ -27,7 +28,7 @@ struct Variant {
   std::array<int64_t, 6> key() const {
     return {static_cast<int64_t>(compute) | static_cast<int64_t>(out) << 8 |
                 static_cast<int64_t>(starts) << 16 | static_cast<int64_t>(lengths) << 24 |
-                static_cast<int64_t>(natural) << 32,
+                static_cast<int64_t>(natural) << 32 | static_cast<int64_t>(window) << 40,
             value_dim, rows, parts};
   }
 };
@@ -41,7 +42,7 @@ sim::Program build(const sim::Machine& machine, const Variant& v) {
   const SequenceTable starts(b, "starts", v.starts);
   const SequenceTable lengths(b, "lengths", v.lengths);
   const Value sequences = b.integer("sequences");
-  const KeyShares shares(b, lengths, sequences);
+  const KeyShares shares(b, lengths, sequences, v.window);
   const Value value_dim = b.integer("value_dim");
   const Value most_tokens = b.integer("most_tokens");
   const Value all_heads = b.integer("heads");
@@ -60,19 +61,19 @@ sim::Program build(const sim::Machine& machine, const Variant& v) {
   const Tile sum = b.tile("sum", v.compute, v.rows * v.value_dim);
   const Tile result = b.tile("result", v.out, v.rows * v.value_dim, 2);
 
-  const Value units = shares.count();
+  const KeyShares::Total total_units = shares.count();
   const Value chunks = b.ceil_div(all_heads, heads_each);
   const Value boundary = b.pid() / chunks + 1;
-  const Value unit = shares.begin(boundary, units);
-  b.if_(unit == units, [&] { b.exit(); });
-  const auto [sequence, before] = shares.find(unit);
+  const Value unit = shares.begin(boundary, total_units);
+  b.if_(unit == total_units.units, [&] { b.exit(); });
+  const auto [sequence, before] = shares.find(unit, total_units);
   const Value keys = lengths.load(sequence);
   const Value first_token = starts.load(sequence);
   const Value end_token = starts.load(sequence + 1);
-  const Value first_part = shares.part_of(before, units);
+  const Value first_part = shares.part_of(before, total_units);
   b.if_((before == unit) | (first_part + 1 != boundary), [&] { b.exit(); });
   const Value last = before + shares.units(keys) - 1;
-  const Value count = shares.part_of(last, units) - first_part + 1;
+  const Value count = shares.part_of(last, total_units) - first_part + 1;
   const Value place = first_part + sequence;
 
   const Value head = b.pid() % chunks * heads_each;
@@ -133,6 +134,7 @@ npuStatus combine_attention(const sim::Machine& machine, const AttentionCall& ca
             .starts = static_cast<DType>(starts.dtype),
             .lengths = static_cast<DType>(lengths.dtype),
             .natural = call.form.natural,
+            .window = call.form.window,
             .value_dim = call.form.value_dim,
             .parts = call.parts};
   constexpr int64_t kMostRows = 128;
@@ -153,7 +155,7 @@ npuStatus combine_attention(const sim::Machine& machine, const AttentionCall& ca
   pass_sequence_table(args, starts);
   pass_sequence_table(args, lengths);
   args.integer(call.sequences);
-  KeyShares::pass(args, call.parts, call.most_keys());
+  KeyShares::pass(args, call.parts, call.least_units, call.most_keys());
   args.integer(call.out.dim());
   args.integer(call.query_len);
   args.integer(heads);

@@ -28,7 +28,7 @@ struct AttentionProgram::Turn {
       : start(b.variable(0)),
         tokens(b.variable(0)),
         last_key(b.variable(0)),
-        number(b.variable(0)),
+        code(b.variable(0)),
         place(b.variable(-1)) {}
 
   // The same values, in variables of its own.
@@ -36,30 +36,33 @@ struct AttentionProgram::Turn {
     b.set(start, other.start);
     b.set(tokens, other.tokens);
     b.set(last_key, other.last_key);
-    b.set(number, other.number);
+    b.set(code, other.code);
     b.set(place, other.place);
   }
 
   Value start, tokens;  // of the sequence's queries
   Value last_key;       // that the first token sees (causal)
-  Value number;         // among all heads' turns, of which the program has `turns_`
+  // Twice its number among all heads' turns, of which the program has `turns_`; 1 more in its first
+  // step.
+  Value code;
   // Of the partial result, twice, and 1 more if it is the sequence's first; -1 of whole sequences.
   Value place;
+
+  Value number() const { return code / 2; }
+  Value begins() const { return code & 1; }
 };
 
 struct AttentionProgram::Step {
   explicit Step(Builder& b)
-      : turn(b), begins(b.variable(0)), first(b.variable(0)), count(b.variable(-1)) {}
+      : turn(b), first(b.variable(0)), count(b.variable(-1)) {}
 
   void set(Builder& b, const Step& other) const {
     turn.set(b, other.turn);
-    b.set(begins, other.begins);
     b.set(first, other.first);
     b.set(count, other.count);
   }
 
   Turn turn;
-  Value begins;        // the turn?
   Value first, count;  // of the range of keys; a count of -1 where there is no step
 };
 
@@ -79,6 +82,7 @@ struct AttentionProgram::Walk {
         skipped(b.variable(at.skipped)),
         begin(b.variable(0)),
         end(b.variable(0)),
+        each(b.variable(0)),
         next_length(b.variable(0)),
         next_start(b.variable(0)),
         next_end(b.variable(0)) {}
@@ -89,6 +93,7 @@ struct AttentionProgram::Walk {
   Value left;      // units of the share that belong to `sequence` and later ones
   Value skipped;   // units of `sequence` that belong to other programs
   Value begin, end;  // of the keys of the sequence that `lead` belongs to
+  Value each;        // of them in a range
   Value next_length, next_start, next_end;
   const KeyShares* shares = nullptr;
 };
@@ -99,9 +104,9 @@ Value AttentionProgram::part() { return b_.pid() / head_chunks_; }
 // Reads the lengths, which takes registers, before there are a walk's variables.
 AttentionProgram::Walk AttentionProgram::begin_walk(const KeyShares* shares) {
   if (shares == nullptr) return Walk(b_, {part(), 0, 0});
-  const Value total = shares->count();
+  const KeyShares::Total total = shares->count();
   const Value first = shares->begin(part(), total);
-  const KeyShares::Place place = shares->find(first);
+  const KeyShares::Place place = shares->find(first, total);
   Walk walk(b_, {place.sequence, first - place.before, shares->begin(part() + 1, total) - first});
   walk.shares = shares;
   return walk;
@@ -112,7 +117,7 @@ sim::Program AttentionProgram::write_decode(const Batch& batch) {
   std::optional<KeyShares> shares;
   Value parts = 0;
   if (form_.shares) {
-    shares.emplace(b_, batch.lengths, sequences_);
+    shares.emplace(b_, batch.lengths, sequences_, form_.window);
     parts = shares->parts();
     partials_ = b_.pointer("partials");
     partial_rows_ = b_.integer("partial_rows");
@@ -175,8 +180,7 @@ void AttentionProgram::enter_sequence(Walk& walk, const Batch& batch) {
   const Step& lead = walk.lead;
   const auto enter = [&] {
     const Value length = walk.next_length + 0;  // a copy
-    b_.set(lead.turn.number, b_.pid() % head_chunks_ * turns_);
-    b_.set(lead.begins, 1);
+    b_.set(lead.turn.code, b_.pid() % head_chunks_ * turns_ * 2 + 1);
     b_.set(lead.turn.start, walk.next_start);
     b_.set(lead.turn.tokens, b_.min(walk.next_end - walk.next_start, tokens_each_));
     const Value number = walk.sequence + 0;
@@ -202,38 +206,40 @@ void AttentionProgram::enter_sequence(Walk& walk, const Batch& batch) {
     b_.set(walk.skipped, 0);
   };
   const auto end = [&] {
-    b_.set(lead.turn.number, turns_ - 1);
-    b_.set(lead.begins, 0);
+    b_.set(lead.turn.code, (turns_ - 1) * 2);
     b_.set(walk.begin, 0);
     b_.set(walk.end, -1);
   };
   b_.if_(form_.shares ? Value(0) < walk.left : walk.sequence < sequences_, enter, end);
+  // Ranges of equal length: short ones leave the memory idle.
+  const Value keys = walk.end - walk.begin;
+  const Value ranges = b_.max(b_.ceil_div(keys, keys_each_), 1);
+  b_.set(walk.each, b_.ceil_div(keys, ranges * kKeysOfUnit) * kKeysOfUnit);
   b_.set(lead.first, walk.begin);
-  b_.set(lead.count, b_.min(keys_each_, walk.end - walk.begin));
+  b_.set(lead.count, b_.min(walk.each, keys));
 }
 
 // Makes `lead` the step after it.
 void AttentionProgram::advance(Walk& walk, const Batch& batch) {
   const Step& lead = walk.lead;
-  const Value first = lead.first + keys_each_;
+  const Value first = lead.first + walk.each;
   const auto of_turn = [&] {
     b_.set(lead.first, first);
-    b_.set(lead.begins, 0);
-    b_.set(lead.count, b_.min(keys_each_, walk.end - first));
+    b_.set(lead.turn.code, lead.turn.code & -2);
+    b_.set(lead.count, b_.min(walk.each, walk.end - first));
   };
   const auto of_sequence = [&] {
-    b_.set(lead.turn.number, lead.turn.number + 1);
-    b_.set(lead.begins, 1);
+    b_.set(lead.turn.code, (lead.turn.code | 1) + 2);
     b_.set(lead.first, walk.begin);
-    b_.set(lead.count, b_.min(keys_each_, walk.end - walk.begin));
+    b_.set(lead.count, b_.min(walk.each, walk.end - walk.begin));
   };
   b_.if_(first < walk.end, of_turn, [&] {
-    b_.if_((lead.turn.number + 1) % turns_ != 0, of_sequence, [&] { enter_sequence(walk, batch); });
+    b_.if_((lead.turn.number() + 1) % turns_ != 0, of_sequence, [&] { enter_sequence(walk, batch); });
   });
 }
 
 void AttentionProgram::fetch_step(const Batch& batch, const Step& step, const Arrival& into) {
-  const Value first = step.turn.number * form_.kv_heads;
+  const Value first = step.turn.number() * form_.kv_heads;
   for (size_t i = 0; i < into.keys.size(); ++i) {
     batch.load(into.keys[i], into.values[i], first + static_cast<int64_t>(i));
   }
@@ -241,7 +247,7 @@ void AttentionProgram::fetch_step(const Batch& batch, const Step& step, const Ar
 
 // Makes the blocks those of the turn, and says where its queries and results lie.
 AttentionProgram::Sequence AttentionProgram::select(const Turn& turn) {
-  turn_ = turn.number;
+  turn_ = turn.number();
   const Value rows = turn.tokens * heads_;
   for (Block& block : blocks_) {
     block.token = 0;
@@ -282,7 +288,7 @@ void AttentionProgram::take_step(Walk& walk, const Batch& batch, const Arrival& 
   });
   b_.if_(Value(0) < later.count, [&] { batch.locate(later.first, later.count); });
   b_.if_(Value(0) < lead.count, [&] { batch.load_table(walk.sequence - stride_, lead.first, lead.count); });
-  b_.if_(now.begins, [&] {
+  b_.if_(now.turn.begins(), [&] {
     close_turn(walk);
     walk.open.set(b_, now.turn);
     b_.if_(Value(0) < now.turn.tokens, [&] {
@@ -290,7 +296,7 @@ void AttentionProgram::take_step(Walk& walk, const Batch& batch, const Arrival& 
       for (const Block& block : blocks_) start_rows(block);
     });
   });
-  b_.if_(next.begins & (Value(0) < next.turn.tokens), [&] {
+  b_.if_(next.turn.begins() & (Value(0) < next.turn.tokens), [&] {
     const Sequence sequence = select(next.turn);
     for (const Block& block : blocks_) load_queries(block, sequence);
   });

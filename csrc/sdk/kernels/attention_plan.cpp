@@ -39,7 +39,7 @@ CacheLayout layout_of(const AttentionCall& call) {
   const Tensor& k = *call.k.tensor;
   const Tensor& v = *call.v.tensor;
   const int64_t dim = call.k.dim();
-  CacheLayout cache{.kv_heads = call.k.heads()};
+  CacheLayout cache{.kv_heads = call.k.heads(), .longest = call.key_len};
   const bool alike = std::equal(k.strides.begin(), k.strides.begin() + 3, v.strides.begin());
   cache.pairs = alike && v.data == static_cast<char*>(k.data) + dim * sim::size_of(call.form.type);
   cache.side_by_side = cache.kv_heads > 1 &&
@@ -93,6 +93,8 @@ void share(const sim::Machine& machine, AttentionCall& call) {
     consider(true, parts, share + unit + sharing);
   }
   call.turns = all_turns / call.head_chunks;
+  const double unit = transfer_cycles(machine, key_bytes * form.kv_heads * kKeysOfUnit);
+  call.least_units = static_cast<int64_t>(std::ceil(step_latency(machine) / unit));
 }
 
 npuStatus check_view(std::string_view kernel, std::string_view operand, const HeadsView& view) {
@@ -294,7 +296,7 @@ void pass_decode(Arguments& args, const AttentionCall& call) {
     args.integer(call.parts);
     return;
   }
-  KeyShares::pass(args, call.parts, call.most_keys());
+  KeyShares::pass(args, call.parts, call.least_units, call.most_keys());
   args.pointer(call.partials);
   args.integer(call.partial_rows());
   args.integer(call.q.heads());

@@ -100,6 +100,7 @@ struct AttentionCall {
   // often each takes form.kv_heads.
   int64_t parts = 1;
   int64_t turns = 1;
+  int64_t least_units = 1;  // KeyShares: what a sequence costs a program, be it ever so short
 
   // Where partial results of shared sequences go: a place for each part and for each sequence, and
   // in it a row for each token and query head.

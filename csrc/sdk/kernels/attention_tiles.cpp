@@ -40,6 +40,9 @@ int64_t keys_of_many_rows(const sim::Machine& machine) {
 // Few rows leave the memory to be waited for: longer tiles hide its latency.
 int64_t keys_of_few_rows(const sim::Machine& machine) { return 8 * machine.matrix.cols; }
 
+constexpr double kInstructions = 16;  // of the vector engine, for a block and a range of keys
+constexpr double kPipelineGap = 2;    // cycles from one to the next, besides its latency
+
 // Cycles from a product's first operand to its first result.
 double fill_and_drain(const sim::Machine& machine) {
   const auto& m = machine.matrix;
@@ -80,8 +83,6 @@ class BlockCosts {
  private:
   static constexpr double kScorePasses = 3;  // besides the exponential
   static constexpr double kResultPasses = 2.5;
-  static constexpr double kInstructions = 16;  // of the vector engine, for a block and range
-  static constexpr double kPipelineGap = 2;
 
   double products(const AttentionForm& form, int64_t rows) const {
     const auto busy = [&](int64_t k, int64_t n) {
@@ -153,6 +154,11 @@ double transfer_cycles(const sim::Machine& machine, int64_t bytes) {
          std::min(share, static_cast<double>(machine.load_bytes_per_cycle()));
 }
 
+double step_latency(const sim::Machine& machine) {
+  return 2 * fill_and_drain(machine) +
+         kInstructions * (static_cast<double>(machine.vector.latency_cycles) + kPipelineGap);
+}
+
 int64_t scratchpad_bytes(const AttentionForm& f) {
   constexpr int64_t kAlignment = 64 * 80;
   constexpr int64_t kColumns = 10 * 8;    // statistics of a row
@@ -222,11 +228,13 @@ void choose_decode(const sim::Machine& machine, const CacheLayout& cache, Attent
   const int64_t of_head = cache.pairs ? pair : pair / 2;  // bytes of a key that lie together
   const int64_t keys = 4 * machine.matrix.cols;
   // Side by side as many as make a whole row of the memory of each key; else as many as keep the
-  // memory busy for a step while the matrix engine fills and drains for the step before.
-  const double step = transfer_cycles(machine, keys * pair);
-  const double latency = machine.hbm.latency_ns * machine.clock_ghz + 2 * fill_and_drain(machine);
-  const int64_t wanted = cache.side_by_side ? ceil_div(machine.hbm.row_bytes, of_head)
-                                            : static_cast<int64_t>(std::ceil(latency / step));
+  // memory busy for twice the time that passes before a step's sums are there.
+  const int64_t usual = std::min(keys, std::max(cache.longest / 2, int64_t{1}));
+  const int64_t wanted =
+      cache.side_by_side
+          ? ceil_div(machine.hbm.row_bytes, of_head)
+          : static_cast<int64_t>(
+                std::ceil(2 * step_latency(machine) / transfer_cycles(machine, usual * pair)));
   for (int64_t heads = std::min({cache.kv_heads, wanted, kMostHeads}); heads > 0; --heads) {
     if (cache.kv_heads % heads != 0) continue;
     tried.kv_heads = tried.blocks = static_cast<int>(heads);

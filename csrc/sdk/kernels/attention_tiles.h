@@ -8,6 +8,9 @@ namespace npu::kernels {
 // Cycles of a core's transfer while all cores load.
 double transfer_cycles(const sim::Machine& machine, int64_t bytes);
 
+// Cycles from the arrival of a step's keys to its sums, but for those that its elements take.
+double step_latency(const sim::Machine& machine);
+
 // Bytes of scratchpad that AttentionProgram declares.
 int64_t scratchpad_bytes(const AttentionForm& form);
 
@@ -29,6 +32,7 @@ void choose_blocks(const sim::Machine& machine, const AttentionWork& work, Atten
 // How the cache of a paged call lies in memory.
 struct CacheLayout {
   int64_t kv_heads = 1;
+  int64_t longest = 1;        // keys of a sequence, at most
   int64_t run = 1;            // keys of a block that may be fetched together: a power of two
   bool pairs = false;         // a value lies beside its key
   bool side_by_side = false;  // a key's KV heads lie side by side

@@ -2,50 +2,61 @@
 // sequences differ in length, which only the device knows.
 #pragma once
 
+#include <vector>
+
 #include "csrc/sdk/builder/builder.h"
 #include "csrc/sdk/kernels/sequence_table.h"
 
 namespace npu::kernels {
 
-// A sequence's keys are counted in units, at least one; a share begins and ends between units.
-inline constexpr int64_t kKeysOfUnit = 128;
+// Keys are counted in units; a share begins and ends between units.
+inline constexpr int64_t kKeysOfUnit = 32;
 // Lengths that are read together, for the sake of waiting once: as many as there are registers to
 // spare.
 inline constexpr int64_t kLengthsAtOnce = 32;
+// Lots of lengths whose ends are kept, so that a unit is found in one of them.
+inline constexpr int kLandmarks = 8;
 
 class KeyShares {
  public:
-  // Declares the arguments of pass(). `lengths` says how many keys the sequences have.
-  KeyShares(sdk::Builder& builder, const SequenceTable& lengths, const sdk::Value& sequences);
+  // Declares the arguments of pass(). `lengths` says how many keys the sequences have; `bounded`:
+  // no more than so many are seen.
+  KeyShares(sdk::Builder& builder, const SequenceTable& lengths, const sdk::Value& sequences,
+            bool bounded);
 
-  // `parts`: programs that share the keys. A sequence counts as one of at most `most_keys`.
-  static void pass(Arguments& args, int64_t parts, int64_t most_keys);
+  // `parts`: programs that share the keys. A sequence counts as one of at least `least_units` and at
+  // most `most_keys`, unless that is kUnlimited.
+  static void pass(Arguments& args, int64_t parts, int64_t least_units, int64_t most_keys);
 
   const sdk::Value& parts() const { return parts_; }
   sdk::Value units(const sdk::Value& keys) const;
 
   // Units of all sequences: reads all lengths.
-  sdk::Value count() const;
-  // The first of `total` units of a part, numbered through all sequences; of part parts() the end.
-  // Where there are fewer units than parts, the last parts are empty; no others are.
-  sdk::Value begin(const sdk::Value& part, const sdk::Value& total) const;
-  sdk::Value part_of(const sdk::Value& unit, const sdk::Value& total) const;
+  struct Total {
+    sdk::Value units;
+    std::vector<sdk::Value> landmarks;  // up to the ends of the first lots that were read together
+  };
+  Total count() const;
+  // The first unit of a part, numbered through all sequences; of part parts() the end. Where there
+  // are fewer units than parts, the last parts are empty; no others are.
+  sdk::Value begin(const sdk::Value& part, const Total& total) const;
+  sdk::Value part_of(const sdk::Value& unit, const Total& total) const;
 
   struct Place {
     sdk::Value sequence;
     sdk::Value before;  // units of the sequences before it
   };
-  // The sequence that a unit belongs to. Reads the lengths up to there once more.
-  Place find(const sdk::Value& unit) const;
+  // The sequence that a unit belongs to. Reads the lengths around it once more.
+  Place find(const sdk::Value& unit, const Total& total) const;
 
  private:
-  template <typename Visit>
-  void visit(const sdk::Value& chunk, const Visit& visit) const;
+  std::vector<sdk::Value> load(const sdk::Value& chunk) const;
 
   sdk::Builder& b_;
   const SequenceTable& lengths_;
   sdk::Value sequences_;
   sdk::Value parts_;
+  sdk::Value least_units_;
   sdk::Value most_keys_;
 };
 

@@ -11,8 +11,8 @@ SequenceTable::SequenceTable(sdk::Builder& builder, const std::string& name, sim
       stride_(builder.integer(name + "_stride")),
       type_(type) {}
 
-sdk::Value SequenceTable::load(const sdk::Value& index) const {
-  return builder_.load_scalar(pointer_, index * stride_, type_);
+sdk::Value SequenceTable::load_at(const sdk::Value& offset) const {
+  return builder_.load_scalar(pointer_, offset, type_);
 }
 
 void pass_sequence_table(Arguments& args, const Tensor& table) {

@@ -17,7 +17,12 @@ class SequenceTable {
  public:
   // Declares the arguments of pass_sequence_table().
   SequenceTable(sdk::Builder& builder, const std::string& name, sim::DType type);
-  sdk::Value load(const sdk::Value& index) const;
+  sdk::Value load(const sdk::Value& index) const { return load_at(offset(index)); }
+
+  // For those who step through the table.
+  sdk::Value offset(const sdk::Value& index) const { return index * stride_; }
+  const sdk::Value& stride() const { return stride_; }
+  sdk::Value load_at(const sdk::Value& offset) const;
 
  private:
   sdk::Builder& builder_;
