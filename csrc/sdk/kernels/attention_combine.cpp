@@ -20,7 +20,7 @@ struct Variant {
   DType starts = DType::i32;
   DType lengths = DType::i32;
   bool natural = false;  // powers of e
-  bool window = false;
+  KeySharesForm shares;
   int64_t value_dim = 0;
   int64_t rows = 0;   // of a tile
   int64_t parts = 0;  // at most
@@ -28,7 +28,8 @@ struct Variant {
   std::array<int64_t, 6> key() const {
     return {static_cast<int64_t>(compute) | static_cast<int64_t>(out) << 8 |
                 static_cast<int64_t>(starts) << 16 | static_cast<int64_t>(lengths) << 24 |
-                static_cast<int64_t>(natural) << 32 | static_cast<int64_t>(window) << 40,
+                static_cast<int64_t>(natural) << 32 | static_cast<int64_t>(shares.bounded) << 40 |
+                shares.only_lot << 48,
             value_dim, rows, parts};
   }
 };
@@ -42,7 +43,7 @@ sim::Program build(const sim::Machine& machine, const Variant& v) {
   const SequenceTable starts(b, "starts", v.starts);
   const SequenceTable lengths(b, "lengths", v.lengths);
   const Value sequences = b.integer("sequences");
-  const KeyShares shares(b, lengths, sequences, v.window);
+  const KeyShares shares(b, lengths, sequences, v.shares);
   const Value value_dim = b.integer("value_dim");
   const Value most_tokens = b.integer("most_tokens");
   const Value all_heads = b.integer("heads");
@@ -67,11 +68,11 @@ sim::Program build(const sim::Machine& machine, const Variant& v) {
   const Value unit = shares.begin(boundary, total_units);
   b.if_(unit == total_units.units, [&] { b.exit(); });
   const auto [sequence, before] = shares.find(unit, total_units);
+  const Value first_part = shares.part_of(before, total_units);
+  b.if_((before == unit) | (first_part + 1 != boundary), [&] { b.exit(); });
   const Value keys = lengths.load(sequence);
   const Value first_token = starts.load(sequence);
   const Value end_token = starts.load(sequence + 1);
-  const Value first_part = shares.part_of(before, total_units);
-  b.if_((before == unit) | (first_part + 1 != boundary), [&] { b.exit(); });
   const Value last = before + shares.units(keys) - 1;
   const Value count = shares.part_of(last, total_units) - first_part + 1;
   const Value place = first_part + sequence;
@@ -134,7 +135,7 @@ npuStatus combine_attention(const sim::Machine& machine, const AttentionCall& ca
             .starts = static_cast<DType>(starts.dtype),
             .lengths = static_cast<DType>(lengths.dtype),
             .natural = call.form.natural,
-            .window = call.form.window,
+            .shares = call.form.key_shares(),
             .value_dim = call.form.value_dim,
             .parts = call.parts};
   constexpr int64_t kMostRows = 128;

@@ -101,13 +101,17 @@ struct AttentionProgram::Walk {
 // Made where it is used: registers are few.
 Value AttentionProgram::part() { return b_.pid() / head_chunks_; }
 
-// Reads the lengths, which takes registers, before there are a walk's variables.
+// Where the program's share begins.
 AttentionProgram::Walk AttentionProgram::begin_walk(const KeyShares* shares) {
   if (shares == nullptr) return Walk(b_, {part(), 0, 0});
-  const KeyShares::Total total = shares->count();
-  const Value first = shares->begin(part(), total);
-  const KeyShares::Place place = shares->find(first, total);
-  Walk walk(b_, {place.sequence, first - place.before, shares->begin(part() + 1, total) - first});
+  // Reading the lengths takes registers, which have to be free again for those of the walk.
+  const auto begin = [&]() -> Walk::Begin {
+    const KeyShares::Total total = shares->count();
+    const Value first = shares->begin(part(), total);
+    const KeyShares::Place place = shares->find(first, total);
+    return {place.sequence, first - place.before, shares->begin(part() + 1, total) - first};
+  };
+  Walk walk(b_, begin());
   walk.shares = shares;
   return walk;
 }
@@ -117,7 +121,7 @@ sim::Program AttentionProgram::write_decode(const Batch& batch) {
   std::optional<KeyShares> shares;
   Value parts = 0;
   if (form_.shares) {
-    shares.emplace(b_, batch.lengths, sequences_, form_.window);
+    shares.emplace(b_, batch.lengths, sequences_, form_.key_shares());
     parts = shares->parts();
     partials_ = b_.pointer("partials");
     partial_rows_ = b_.integer("partial_rows");
@@ -214,7 +218,7 @@ void AttentionProgram::enter_sequence(Walk& walk, const Batch& batch) {
   // Ranges of equal length: short ones leave the memory idle.
   const Value keys = walk.end - walk.begin;
   const Value ranges = b_.max(b_.ceil_div(keys, keys_each_), 1);
-  b_.set(walk.each, b_.ceil_div(keys, ranges * kKeysOfUnit) * kKeysOfUnit);
+  b_.set(walk.each, b_.ceil_div(keys, ranges * form_.run) * form_.run);
   b_.set(lead.first, walk.begin);
   b_.set(lead.count, b_.min(walk.each, keys));
 }

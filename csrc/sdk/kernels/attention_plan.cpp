@@ -63,13 +63,12 @@ void share(const sim::Machine& machine, AttentionCall& call) {
   const int64_t key_bytes = (call.k.dim() + call.v.dim()) * sim::size_of(form.type);
   const int64_t of_key = key_bytes * call.k.heads();
   const int64_t keys = std::min(call.key_len, call.most_keys());
-  // Programs wait for the memory a few times before their transfers keep it busy. Those that share
-  // read all lengths before, twice, and so do those that join the partial results.
+  // Programs that share read all lengths before, and so do those that join the partial results.
   constexpr double kWaits = 4;
-  constexpr double kReading = 30;  // cycles for each sequence
-  const double reading = 2 * static_cast<double>(ceil_div(sequences, kLengthsAtOnce)) * wait +
-                         kReading * static_cast<double>(sequences);
-  const double sharing = 2 * reading + kWaits * wait;
+  constexpr double kReading = 15;  // cycles for each sequence
+  const int64_t lots = ceil_div(sequences, kLargestLot);
+  const double sharing = 2 * kReading * static_cast<double>(sequences) +
+                         (kWaits + 2 * static_cast<double>(lots)) * wait;
   // Where whole sequences go to programs, the longest lot exceeds the mean by as much.
   constexpr double kUneven = 1.25;
   double least = 0;
@@ -93,6 +92,7 @@ void share(const sim::Machine& machine, AttentionCall& call) {
     consider(true, parts, share + unit + sharing);
   }
   call.turns = all_turns / call.head_chunks;
+  if (form.shares) call.form.only_lot = only_lot_of(sequences);
   const double unit = transfer_cycles(machine, key_bytes * form.kv_heads * kKeysOfUnit);
   call.least_units = static_cast<int64_t>(std::ceil(step_latency(machine) / unit));
 }
@@ -122,7 +122,7 @@ std::array<int64_t, 5> AttentionForm::key() const {
                        bit(soft_cap, 10) | bit(sinks, 11) | bit(logsumexp, 12) | bit(natural, 13) |
                        bit(shares, 14) | bit(decode, 15) | bit(pairs, 16) | bit(side_by_side, 17);
   return {types | form << 32, head_dim | value_dim << 32, rows | keys << 32,
-          static_cast<int64_t>(kv_heads) << 32 | blocks, run << 32 | buffers};
+          static_cast<int64_t>(kv_heads) << 32 | blocks, run << 32 | only_lot << 16 | buffers};
 }
 
 AttentionCall packed_call(std::string_view kernel, const Tensor& out, const Tensor& q,

@@ -17,12 +17,11 @@
 
 #include "csrc/sdk/builder/builder.h"
 #include "csrc/sdk/kernels/arguments.h"
+#include "csrc/sdk/kernels/key_shares.h"
 #include "csrc/sdk/kernels/sequence_table.h"
 #include "npu/kernels/attention.h"
 
 namespace npu::kernels {
-
-class KeyShares;
 
 // What distinguishes one attention program from another, front ends apart.
 struct AttentionForm {
@@ -48,6 +47,7 @@ struct AttentionForm {
   // Programs get equal shares of the keys of all sequences, so that they may see a part of one's
   // and leave a partial result: see combine_attention().
   bool shares = false;
+  int64_t only_lot = 0;  // KeySharesForm
   bool pairs = false;         // a value lies beside its key: both are fetched at once
   bool side_by_side = false;  // the program's KV heads are: a key of all of them is one run
 
@@ -64,6 +64,7 @@ struct AttentionForm {
   sim::DType compute() const { return type == sim::DType::f64 ? sim::DType::f64 : sim::DType::f32; }
   // Whether a KV head's keys and values are parts of what is fetched.
   bool in_parts() const { return pairs || run > 1 || side_by_side; }
+  KeySharesForm key_shares() const { return {.bounded = window, .only_lot = only_lot}; }
   // Five numbers for a KernelKey.
   std::array<int64_t, 5> key() const;
 };

@@ -1,19 +1,35 @@
 #include "csrc/sdk/kernels/key_shares.h"
 
+#include <bit>
+
 #include "csrc/sdk/kernels/tile_walk.h"
 
 namespace npu::kernels {
 
 using sdk::Value;
 
+namespace {
+
+// Lots whose ends are kept, so that a unit is found in one of them.
+constexpr int64_t kLandmarks = 8;
+
+}  // namespace
+
+int64_t only_lot_of(int64_t sequences) {
+  if (sequences > kLargestLot) return 0;
+  return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(sequences)));
+}
+
 KeyShares::KeyShares(sdk::Builder& builder, const SequenceTable& lengths, const Value& sequences,
-                     bool bounded)
+                     const KeySharesForm& form)
     : b_(builder),
       lengths_(lengths),
       sequences_(sequences),
       parts_(builder.integer("parts")),
       least_units_(builder.integer("least_units")),
-      most_keys_(bounded ? builder.integer("most_keys") : Value(kUnlimited)) {}
+      most_keys_(form.bounded ? builder.integer("most_keys") : Value(kUnlimited)),
+      one_lot_(form.only_lot > 0),
+      lot_(one_lot_ ? form.only_lot : kLargestLot) {}
 
 void KeyShares::pass(Arguments& args, int64_t parts, int64_t least_units, int64_t most_keys) {
   args.integer(parts);
@@ -26,38 +42,45 @@ Value KeyShares::units(const Value& keys) const {
   return b_.max(b_.ceil_div(seen, kKeysOfUnit), least_units_);
 }
 
-// Of the chunk's sequences. In the last chunk the last sequence stands for those that there are
-// not.
-std::vector<Value> KeyShares::load(const Value& chunk) const {
+// The lengths of a lot. In the last one the last sequence stands for those that there are not.
+std::vector<Value> KeyShares::load(const Value& lot) const {
   const Value last = lengths_.offset(sequences_ - 1);
-  Value offset = b_.min(lengths_.offset(chunk * kLengthsAtOnce), last);
+  Value offset = lengths_.offset(lot * lot_);
   std::vector<Value> lengths;
-  for (int64_t i = 0; i < kLengthsAtOnce; ++i) {
+  for (int64_t i = 0; i < lot_; ++i) {
+    if (i > 0) offset = b_.min(offset + lengths_.stride(), last);
     lengths.push_back(lengths_.load_at(offset));
-    offset = b_.min(offset + lengths_.stride(), last);
   }
   return lengths;
 }
 
 KeyShares::Total KeyShares::count() const {
-  Total total{b_.variable(0), {}};
-  for (int i = 0; i < kLandmarks; ++i) total.landmarks.push_back(b_.variable(kUnlimited));
+  if (!one_lot_) return count_lots();
+  Total total{0, load(0), {}};
+  for (Value& length : total.of_sequences) length = units(length);
+  for (const Value& of_it : total.of_sequences) total.units = total.units + of_it;
+  total.units = total.units - (lot_ - sequences_) * total.of_sequences.back();
+  return total;
+}
+
+KeyShares::Total KeyShares::count_lots() const {
+  Total total{b_.variable(0), {}, {}};
+  for (int64_t i = 0; i < kLandmarks; ++i) total.landmarks.push_back(b_.variable(kUnlimited));
   const Value last = b_.variable(0);
-  const Value chunks = b_.ceil_div(sequences_, kLengthsAtOnce);
-  b_.loop(chunks, [&](const Value& chunk) {
-    std::vector<Value> lengths = load(chunk);
-    for (size_t i = 0; i < lengths.size(); ++i) {
-      const Value of_it = units(lengths[i]);
-      lengths[i] = 0;  // its register is free
-      b_.set(total.units, total.units + of_it);
-      if (i + 1 == lengths.size()) b_.set(last, of_it);
+  const Value lots = b_.ceil_div(sequences_, lot_);
+  b_.loop(lots, [&](const Value& lot) {
+    std::vector<Value> lengths = load(lot);
+    for (Value& length : lengths) {
+      length = units(length);
+      b_.set(total.units, total.units + length);
     }
-    for (size_t i = 0; i < total.landmarks.size(); ++i) {
-      const Value& mark = total.landmarks[i];
-      b_.set(mark, b_.select(chunk == static_cast<int64_t>(i), total.units, mark));
+    b_.set(last, lengths.back());
+    for (int64_t i = 0; i < kLandmarks; ++i) {
+      const Value& mark = total.landmarks[static_cast<size_t>(i)];
+      b_.set(mark, b_.select(lot == i, total.units, mark));
     }
   });
-  b_.set(total.units, total.units - (chunks * kLengthsAtOnce - sequences_) * last);
+  b_.set(total.units, total.units - (lots * lot_ - sequences_) * last);
   return total;
 }
 
@@ -71,28 +94,53 @@ Value KeyShares::part_of(const Value& unit, const Total& total) const {
   return ((unit + 1) * b_.min(parts_, total.units) - 1) / total.units;
 }
 
+// Passes sequences until one holds the unit.
+struct KeyShares::Search {
+  Search(sdk::Builder& builder, const Value& unit, const Value& sequence, const Value& before)
+      : b(builder),
+        unit(unit),
+        sequence(b.variable(sequence)),
+        before(b.variable(before)),
+        end(b.variable(before)) {}
+
+  void look_at(const Value& units) const {
+    b.set(end, end + units);
+    const Value passed = end <= unit;
+    b.set(sequence, sequence + passed);
+    b.set(before, b.select(passed, end, before));
+  }
+
+  sdk::Builder& b;
+  const Value& unit;
+  Value sequence;
+  Value before;
+  Value end;  // of the sequence that was looked at last
+};
+
 KeyShares::Place KeyShares::find(const Value& unit, const Total& total) const {
-  const Value chunk = b_.variable(0);
+  if (one_lot_) {
+    const Search search(b_, unit, 0, 0);
+    for (const Value& of_it : total.of_sequences) search.look_at(of_it);
+    return {search.sequence, search.before};
+  }
+  const Value first = b_.variable(0);
   const Value before = b_.variable(0);
   for (const Value& mark : total.landmarks) {
     const Value passed = mark <= unit;
-    b_.set(chunk, chunk + passed);
+    b_.set(first, first + passed);
     b_.set(before, b_.select(passed, mark, before));
   }
-  const Value sequence = b_.variable(chunk * kLengthsAtOnce);
-  const Value end = b_.variable(before);  // of the sequence that is looked at
-  b_.loop(b_.ceil_div(sequences_, kLengthsAtOnce) - chunk, [&](const Value& number) {
-    std::vector<Value> lengths = load(chunk + number);
+  const Search search(b_, unit, first * lot_, before);
+  b_.loop(b_.ceil_div(sequences_, lot_) - first, [&](const Value& number) {
+    std::vector<Value> lengths = load(first + number);
     for (Value& length : lengths) {
-      b_.set(end, end + units(length));
+      length = units(length);
+      search.look_at(length);
       length = 0;  // its register is free
-      const Value passed = end <= unit;
-      b_.set(sequence, sequence + passed);
-      b_.set(before, b_.select(passed, end, before));
     }
-    b_.break_if(unit < end);
+    b_.break_if(unit < search.end);
   });
-  return {sequence, before};
+  return {search.sequence, search.before};
 }
 
 }  // namespace npu::kernels

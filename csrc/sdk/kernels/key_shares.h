@@ -11,18 +11,23 @@ namespace npu::kernels {
 
 // Keys are counted in units; a share begins and ends between units.
 inline constexpr int64_t kKeysOfUnit = 32;
-// Lengths that are read together, for the sake of waiting once: as many as there are registers to
-// spare.
-inline constexpr int64_t kLengthsAtOnce = 32;
-// Lots of lengths whose ends are kept, so that a unit is found in one of them.
-inline constexpr int kLandmarks = 8;
+// Lengths are read in lots, to wait once for each: of as many as there are registers to spare.
+inline constexpr int64_t kLargestLot = 32;
+
+// What distinguishes programs.
+struct KeySharesForm {
+  bool bounded = false;  // a sequence's keys are not all seen
+  // Where one lot is enough it may be smaller, and is read once. Else 0.
+  int64_t only_lot = 0;
+};
+// The least power of two that is enough.
+int64_t only_lot_of(int64_t sequences);
 
 class KeyShares {
  public:
-  // Declares the arguments of pass(). `lengths` says how many keys the sequences have; `bounded`:
-  // no more than so many are seen.
+  // Declares the arguments of pass(). `lengths` says how many keys the sequences have.
   KeyShares(sdk::Builder& builder, const SequenceTable& lengths, const sdk::Value& sequences,
-            bool bounded);
+            const KeySharesForm& form);
 
   // `parts`: programs that share the keys. A sequence counts as one of at least `least_units` and at
   // most `most_keys`, unless that is kUnlimited.
@@ -34,7 +39,8 @@ class KeyShares {
   // Units of all sequences: reads all lengths.
   struct Total {
     sdk::Value units;
-    std::vector<sdk::Value> landmarks;  // up to the ends of the first lots that were read together
+    std::vector<sdk::Value> of_sequences;  // of the only lot
+    std::vector<sdk::Value> landmarks;     // up to the ends of the first lots
   };
   Total count() const;
   // The first unit of a part, numbered through all sequences; of part parts() the end. Where there
@@ -46,11 +52,13 @@ class KeyShares {
     sdk::Value sequence;
     sdk::Value before;  // units of the sequences before it
   };
-  // The sequence that a unit belongs to. Reads the lengths around it once more.
+  // The sequence that a unit belongs to. Reads the lot of lengths that it is in once more.
   Place find(const sdk::Value& unit, const Total& total) const;
 
  private:
-  std::vector<sdk::Value> load(const sdk::Value& chunk) const;
+  struct Search;
+  Total count_lots() const;
+  std::vector<sdk::Value> load(const sdk::Value& lot) const;
 
   sdk::Builder& b_;
   const SequenceTable& lengths_;
@@ -58,6 +66,8 @@ class KeyShares {
   sdk::Value parts_;
   sdk::Value least_units_;
   sdk::Value most_keys_;
+  bool one_lot_;
+  int64_t lot_;  // lengths in it
 };
 
 }  // namespace npu::kernels

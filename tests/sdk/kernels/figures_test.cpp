@@ -166,8 +166,18 @@ TEST(Figures, PagedDecode) {
   std::vector<int32_t> ragged(64);
   std::mt19937 random(3);
   for (int32_t& context : ragged) context = 100 + static_cast<int32_t>(random() % 3900);
-  EXPECT_GE(decode_figure(n1, ragged), 0.72);
-  EXPECT_GE(decode_figure(n1, ragged, Layout::vllm), 0.75);
+  std::vector<int32_t> dominated(64, 100);
+  dominated[20] = 131072;
+  std::vector<int32_t> small(256);
+  for (int32_t& context : small) context = 1 + static_cast<int32_t>(random() % 400);
+  for (const Layout layout : {Layout::slots, Layout::vllm}) {
+    EXPECT_GE(decode_figure(n1, ragged, layout), 0.92);
+    EXPECT_GE(decode_figure(n1, dominated, layout), 0.88);
+    EXPECT_GE(decode_figure(n1, small, layout), 0.80);
+  }
+  Figures one_core("tpu-v6e");
+  EXPECT_GE(decode_figure(one_core, even, Layout::vllm), 0.94);
+  EXPECT_GE(decode_figure(one_core, ragged, Layout::vllm), 0.92);
 }
 
 // Few sequences: their keys are split, so that all cores take part.

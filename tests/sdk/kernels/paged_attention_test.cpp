@@ -335,6 +335,37 @@ TEST(PagedAttention, DecodeReadsTheCacheOnce) {
   EXPECT_LE(counters.dma_read_bytes, cache + cache / 8);
 }
 
+// Programs share the keys of batches that are read in several lots, some of whose sequences have no
+// keys or no queries.
+TEST(PagedAttention, KeysOfManySequencesAreShared) {
+  std::mt19937 random(7);
+  const auto below = [&](int64_t n) { return static_cast<int64_t>(random() % n); };
+  for (const int64_t sequences : {1, 2, 31, 32, 33, 64, 300}) {
+    for (const int64_t window : {0, 40, 700}) {
+      SCOPED_TRACE(::testing::Message() << sequences << " sequences, window " << window);
+      PackedBatch batch;
+      for (int64_t s = 0; s < sequences; ++s) {
+        const int64_t keys = below(4) == 0 ? below(3) : below(below(8) == 0 ? 900 : 150);
+        batch.lengths.push_back({std::min(below(4), keys), keys});
+      }
+      batch.lengths[static_cast<size_t>(below(sequences))] = {3, 3000};
+      batch.options.window = window;
+      check(batch, NPU_F32, {.pairs = window == 40, .head_major = sequences % 2 == 1});
+    }
+  }
+}
+
+// Tiles of few keys: a run of them is as long as the tile.
+TEST(PagedAttention, DecodeOfWideHeads) {
+  for (const bool pairs : {false, true}) {
+    PackedBatch batch;
+    batch.lengths = {{1, 700}, {1, 45}, {2, 16}};
+    batch.dim = batch.value_dim = 128;
+    batch.options.scale = 0.09;
+    check(batch, NPU_BF16, {.pairs = pairs, .head_major = true});
+  }
+}
+
 // Where sequences are fewer than cores: parts of a sequence's keys, some without any, are joined.
 TEST(PagedAttention, KeysOfFewSequencesAreSplit) {
   npuDeviceProperties properties;
