@@ -1,10 +1,10 @@
 // Attention of few rows to a paged cache. Programs divide the KV heads, and for the same heads the
-// sequences: each gets whole ones, or an equal share of the keys of all (KeyShares), which may begin
-// and end amid a sequence.
+// sequences: each gets whole ones, or an equal share of the keys of all (KeyShares), which may
+// begin and end amid a sequence.
 //
-// A program walks through steps: ranges of a sequence's keys for some of its KV heads (a turn), then
-// of the next turn, then of the next sequence. The memory is all that it waits for, so what a step
-// needs is asked for while those before are computed, whichever sequences they belong to:
+// A program walks through steps: ranges of a sequence's keys for some of its KV heads (a turn),
+// then of the next turn, then of the next sequence. The memory is all that it waits for, so what a
+// step needs is asked for while those before are computed, whichever sequences they belong to:
 //
 //   lead    the part of the block table that says where the step's keys lie
 //   later   their places, which the vector engine makes of that
@@ -53,8 +53,7 @@ struct AttentionProgram::Turn {
 };
 
 struct AttentionProgram::Step {
-  explicit Step(Builder& b)
-      : turn(b), first(b.variable(0)), count(b.variable(-1)) {}
+  explicit Step(Builder& b) : turn(b), first(b.variable(0)), count(b.variable(-1)) {}
 
   void set(Builder& b, const Step& other) const {
     turn.set(b, other.turn);
@@ -88,10 +87,10 @@ struct AttentionProgram::Walk {
         next_end(b.variable(0)) {}
 
   Step now, next, later, lead;
-  Turn open;       // of `now`, or the one before
-  Value sequence;  // to be entered next; its length and its tokens are on their way
-  Value left;      // units of the share that belong to `sequence` and later ones
-  Value skipped;   // units of `sequence` that belong to other programs
+  Turn open;         // of `now`, or the one before
+  Value sequence;    // to be entered next; its length and its tokens are on their way
+  Value left;        // units of the share that belong to `sequence` and later ones
+  Value skipped;     // units of `sequence` that belong to other programs
   Value begin, end;  // of the keys of the sequence that `lead` belongs to
   Value each;        // of them in a range
   Value next_length, next_start, next_end;
@@ -238,7 +237,8 @@ void AttentionProgram::advance(Walk& walk, const Batch& batch) {
     b_.set(lead.count, b_.min(walk.each, walk.end - walk.begin));
   };
   b_.if_(first < walk.end, of_turn, [&] {
-    b_.if_((lead.turn.number() + 1) % turns_ != 0, of_sequence, [&] { enter_sequence(walk, batch); });
+    b_.if_((lead.turn.number() + 1) % turns_ != 0, of_sequence,
+           [&] { enter_sequence(walk, batch); });
   });
 }
 
@@ -291,7 +291,8 @@ void AttentionProgram::take_step(Walk& walk, const Batch& batch, const Arrival& 
     for (const Block& block : blocks_) make_scores(block, keys, own_keys(block, arrived, keys));
   });
   b_.if_(Value(0) < later.count, [&] { batch.locate(later.first, later.count); });
-  b_.if_(Value(0) < lead.count, [&] { batch.load_table(walk.sequence - stride_, lead.first, lead.count); });
+  b_.if_(Value(0) < lead.count,
+         [&] { batch.load_table(walk.sequence - stride_, lead.first, lead.count); });
   b_.if_(now.turn.begins(), [&] {
     close_turn(walk);
     walk.open.set(b_, now.turn);

@@ -47,7 +47,7 @@ struct AttentionForm {
   // Programs get equal shares of the keys of all sequences, so that they may see a part of one's
   // and leave a partial result: see combine_attention().
   bool shares = false;
-  int64_t only_lot = 0;  // KeySharesForm
+  int64_t only_lot = 0;       // KeySharesForm
   bool pairs = false;         // a value lies beside its key: both are fetched at once
   bool side_by_side = false;  // the program's KV heads are: a key of all of them is one run
 
@@ -173,8 +173,8 @@ class AttentionProgram {
 
   sim::Program write(const Sequence& sequence, const Load& load_keys, const Load& load_values);
 
-  // How a decode program comes by its sequences, and by the keys and values of a range, which begins
-  // at a multiple of form.run.
+  // How a decode program comes by its sequences, and by the keys and values of a range, which
+  // begins at a multiple of form.run.
   struct Batch {
     const SequenceTable& starts;
     const SequenceTable& lengths;

@@ -1,5 +1,5 @@
-// Equal shares of the keys of all sequences: how programs that run side by side divide a batch whose
-// sequences differ in length, which only the device knows.
+// Equal shares of the keys of all sequences: how programs that run side by side divide a batch
+// whose sequences differ in length, which only the device knows.
 #pragma once
 
 #include <vector>
@@ -29,8 +29,8 @@ class KeyShares {
   KeyShares(sdk::Builder& builder, const SequenceTable& lengths, const sdk::Value& sequences,
             const KeySharesForm& form);
 
-  // `parts`: programs that share the keys. A sequence counts as one of at least `least_units` and at
-  // most `most_keys`, unless that is kUnlimited.
+  // `parts`: programs that share the keys. A sequence counts as one of at least `least_units` and
+  // at most `most_keys`, unless that is kUnlimited.
   static void pass(Arguments& args, int64_t parts, int64_t least_units, int64_t most_keys);
 
   const sdk::Value& parts() const { return parts_; }

@@ -237,7 +237,8 @@ npuStatus paged_attention(const Tensor& out, const Tensor& q, const Tensor& k_ca
     args.integer(block_table.strides[1]);
     if (call.form.decode) pass_decode(args, call);
     NPU_RETURN_IF_ERROR(launch(kernel, call.grid(), args, stream));
-    return call.form.shares ? combine_attention(*machine, call, cu_seqlens_q, kv_lens, stream) : NPU_SUCCESS;
+    return call.form.shares ? combine_attention(*machine, call, cu_seqlens_q, kv_lens, stream)
+                            : NPU_SUCCESS;
   });
 }
 
