@@ -195,7 +195,8 @@ void AttentionProgram::enter_sequence(Walk& walk, const Batch& batch) {
       // Keys before the window are hidden, as those are that only later rows do not see.
       b_.set(walk.begin, b_.max(lead.turn.last_key - window_ + 1, 0) / form_.run * form_.run);
     }
-    b_.set(walk.end, b_.select(Value(0) < lead.turn.tokens, length, walk.begin));
+    const Value any_tokens = Value(0) < lead.turn.tokens;
+    b_.set(walk.end, b_.select(any_tokens, b_.max(length, walk.begin), walk.begin));
     if (!form_.shares) return;
     const Value units = walk.shares->units(length);
     const Value taken = b_.min(units - walk.skipped, walk.left);

@@ -116,6 +116,42 @@ TEST(Builder, VariablesDoNotLeakIntoOtherValues) {
   EXPECT_THROW(b.set(before, 1), sim::MachineError);
 }
 
+TEST(Builder, VariablesAreMadeWhereTheyStand) {
+  Builder b("in_place", machine());
+  const Pointer p = b.pointer("p");
+  const Value n = b.integer("n");
+  const Value counter = b.variable(n);
+  b.set(counter, counter + 1);
+  b.set(counter, b.select(n < 3, counter, n));
+  b.set(counter, b.load_scalar(p, counter, DType::i32));
+  // A value that has a name keeps its register.
+  const Value twice = counter * 2;
+  b.set(counter, twice);
+  b.fill_memory(p, DType::i64, twice, counter, {{1, 1}});
+  EXPECT_EQ(code(b.finish()), R"(s.mov r0, n
+s.add r0, r0, 1
+s.lt r1, n, 3
+s.select r0, r1, r0, n
+s.load.i32 r0, p[r0]
+s.mul r1, r0, 2
+s.mov r0, r1
+d.fill.i64 p[r1], r0, (1):(1)
+exit
+)");
+}
+
+TEST(Builder, BranchesMayHaveTheRegisterOfTheirCondition) {
+  Builder b("nested_conditions", machine());
+  const Pointer p = b.pointer("p");
+  const Value n = b.integer("n");
+  std::function<void(int)> nest = [&](int depth) {
+    if (depth == 0) return b.fill_memory(p, DType::i64, 0, n, {{1, 1}});
+    b.if_(n < depth, [&] { nest(depth - 1); });
+  };
+  nest(100);
+  EXPECT_NO_THROW(b.finish());
+}
+
 TEST(Builder, ConstantBranchesAreChosenNow) {
   Builder b("branches", machine());
   const Pointer p = b.pointer("p");
