@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
+from random import Random
 from typing import Any
 
 from figures import Figure
@@ -17,15 +18,25 @@ ATTENTION = "--heads 32 --kv-heads 8 --head-dim 128"
 Answer = Callable[[], dict[str, Any]]
 
 
-def vllm_decode() -> dict[str, Any]:
+def vllm_decode(contexts: list[int]) -> Answer:
     """Paged attention where keys and values lie as vLLM keeps them."""
-    from npu_torch import _C
-    from npu_torch.estimate.kernels import paged_attention
-    from npu_torch.estimate.tensors import vllm_kv_cache
 
-    estimator = _C.Estimator("n1", [])
-    paged_attention(estimator, [2048] * 64, 32, 8, 128, 16, "bf16", vllm_kv_cache)()
-    return dict(estimator.total())
+    def answer() -> dict[str, Any]:
+        from npu_torch import _C
+        from npu_torch.estimate.kernels import paged_attention
+        from npu_torch.estimate.tensors import vllm_kv_cache
+
+        estimator = _C.Estimator("n1", [])
+        paged_attention(estimator, contexts, 32, 8, 128, 16, "bf16", vllm_kv_cache)()
+        return dict(estimator.total())
+
+    return answer
+
+
+def ragged(sequences: int, longest: int) -> list[int]:
+    """Lengths of a decode batch."""
+    random = Random(sequences)
+    return [random.randint(1, longest) for _ in range(sequences)]
 
 
 KERNELS: list[tuple[str, str, float, str | Answer]] = [
@@ -44,7 +55,10 @@ KERNELS: list[tuple[str, str, float, str | Answer]] = [
         0.88,
         f"paged_attention --batch 64 {ATTENTION} --context 2048 --block 16",
     ),
-    ("paged attention, 64 x 2,048 tokens in vLLM's cache", STREAM, 0.88, vllm_decode),
+    ("paged attention, 64 x 2,048 tokens in vLLM's cache", STREAM, 0.88, vllm_decode([2048] * 64)),
+    ("paged attention, 64 x 1 to 4,096 tokens", STREAM, 0.92, vllm_decode(ragged(64, 4096))),
+    ("paged attention, 1 x 131,072 and 63 x 100", STREAM, 0.90, vllm_decode([131072] + [100] * 63)),
+    ("paged attention, 256 x 1 to 400 tokens", STREAM, 0.80, vllm_decode(ragged(256, 400))),
     ("rms_norm 16384x4096", STREAM, 0.95, "rms_norm 16384x4096"),
     ("softmax 16384x4096", STREAM, 0.95, "softmax 16384x4096"),
     ("silu_and_mul 16384x4096", STREAM, 0.95, "silu_and_mul 16384x4096"),
