@@ -309,7 +309,8 @@ void AttentionProgram::take_step(Walk& walk, const Batch& batch, const Arrival& 
   b_.if_(Value(0) < now.count, [&] {
     select(now.turn);
     for (const Block& block : blocks_) {
-      // Before the scores are there: what the values arrived in is free for the step after the next.
+      // Before the scores are there: what the values arrived in is free for the step after the
+      // next.
       const Tile values = own_values(block, arrived, keys);
       finish_scores(block, keys);
       make_weights(block);

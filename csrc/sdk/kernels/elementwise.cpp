@@ -318,8 +318,12 @@ npuStatus elementwise(const ElementwiseOp* op, TensorSpan outputs, TensorSpan in
     v.out = static_cast<DType>(out.dtype);
     v.compute = compute_type(*op, out, inputs);
     if (op->domain == ElementwiseOp::Domain::integers && v.compute != DType::i64) {
-      return sdk::failf(NPU_ERROR_INVALID_VALUE, "{}: takes integers, not floating-point tensors",
+      return sdk::failf(NPU_ERROR_UNIMPLEMENTED, "{}: takes integers, not floating-point tensors",
                         op->name);
+    }
+    if (op->domain == ElementwiseOp::Domain::reals && !sim::is_float(v.out)) {
+      return sdk::failf(NPU_ERROR_UNIMPLEMENTED, "{}: its results are real, {} cannot hold them",
+                        op->name, sim::name(v.out));
     }
     std::array<const Tensor*, 1 + kMaxElementwiseInputs> tensors = {&out};
     for (int i = 0; i < op->inputs; ++i) {

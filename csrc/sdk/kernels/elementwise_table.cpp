@@ -387,7 +387,7 @@ constexpr ElementwiseOp kTable[] = {
     {"ceil",         1, 0, any,      unary<UnaryFn::ceil>},
     {"round",        1, 0, any,      unary<UnaryFn::round>},
     {"trunc",        1, 0, any,      unary<UnaryFn::trunc>},
-    {"frac",         1, 0, any,      unary<UnaryFn::frac>},
+    {"frac",         1, 0, reals,    unary<UnaryFn::frac>},
     // round() to decimals: the scalar is the power of ten, by which the argument is multiplied ...
     {"round_scaled", 1, 1, reals,    round_scaled},
     // ... or, for negative decimals, divided.

@@ -16,7 +16,7 @@ struct ElementwiseOp {
   // What the operation computes in: f64 if a tensor is, else f32 if one is floating, else i64; but
   enum class Domain : uint8_t {
     any,
-    reals,      // integers are computed in f32
+    reals,      // integers are computed in f32; integer outputs are refused
     integers,   // floating tensors are refused
     predicate,  // what is written is true or false: only the inputs count
   };

@@ -139,6 +139,10 @@ npuStatus run(std::string_view name, Build build, std::span<const Tensor* const>
     if (dim < 0 || dim >= std::max(out.rank, 1)) {
       return sdk::failf(NPU_ERROR_INVALID_VALUE, "{}: dimension {} of {}", name, dim, out.rank);
     }
+    if (!sim::is_float(static_cast<DType>(out.dtype))) {
+      return sdk::failf(NPU_ERROR_UNIMPLEMENTED, "{}: its results are real, {} cannot hold them",
+                        name, sim::name(static_cast<DType>(out.dtype)));
+    }
     if (out.numel() == 0) return NPU_SUCCESS;
     const sim::Machine* machine = sdk::machine_of(stream);
     if (machine == nullptr) return sdk::fail(NPU_ERROR_INVALID_HANDLE, "no such stream");

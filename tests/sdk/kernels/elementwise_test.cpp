@@ -512,7 +512,10 @@ TEST(Elementwise, RefusesWhatItCannotDo) {
   EXPECT_EQ(run("neg", a, {b}), NPU_ERROR_INVALID_VALUE);
   EXPECT_NE(std::string(npuGetLastErrorString()).find("[4]"), std::string::npos);
   EXPECT_EQ(run("add", a, {a, a}), NPU_ERROR_INVALID_VALUE);  // the factor is missing
-  EXPECT_EQ(run("gcd", a, {a, a}), NPU_ERROR_INVALID_VALUE);
+  EXPECT_EQ(run("gcd", a, {a, a}), NPU_ERROR_UNIMPLEMENTED);
+  DeviceTensor integers(NPU_I32, {3});
+  EXPECT_EQ(run("gelu", integers, {integers}), NPU_ERROR_UNIMPLEMENTED);
+  EXPECT_EQ(run("exp", a, {integers}), NPU_SUCCESS);
   Tensor packed = a.view();
   packed.dtype = NPU_I4;
   EXPECT_EQ(run("neg", packed, {a}), NPU_ERROR_UNIMPLEMENTED);

@@ -53,8 +53,8 @@ void check(const std::vector<int64_t>& lengths, int64_t parts, const Bounds& bou
   int64_t total = 0;
   for (const int64_t length : lengths) {
     content.insert(content.end(), {static_cast<double>(length), 1e6});
-    total += std::max(ceil_div(std::min(length, bounds.most_keys), kKeysOfUnit),
-                      bounds.least_units);
+    total +=
+        std::max(ceil_div(std::min(length, bounds.most_keys), kKeysOfUnit), bounds.least_units);
     ends.push_back(total);
   }
   spaced.set(content);
