@@ -15,11 +15,12 @@ namespace {
 using at::Tensor;
 using Optional = std::optional<Tensor>;
 
-void check_index(const char* name, const Tensor& index) {
-  TORCH_CHECK(
-      index.dim() == 1 && (index.scalar_type() == at::kInt || index.scalar_type() == at::kLong),
-      "npu::grouped_gemm: expected ", name, " of 1 dimension, int32 or int64, but it has ",
-      index.dim(), " and ", index.dtype().name());
+constexpr std::string_view kOp = "grouped_gemm";
+
+void check_index_of(const char* name, const Tensor& index, const Tensor& a) {
+  check_dim(kOp, name, index, 1);
+  check_index(kOp, name, index);
+  check_same_device(kOp, {&a, &index});
 }
 
 // Checks the arguments and makes the result, on any device.
@@ -31,32 +32,27 @@ Tensor grouped_gemm_result(const Tensor& a, const Tensor& b, const Tensor& ends,
               a.sizes(), " and ", b.sizes());
   TORCH_CHECK(a.size(1) == b.size(1), "npu::grouped_gemm: a and b shapes cannot be multiplied (",
               a.sizes(), " and ", b.sizes(), ")");
-  check_floating("grouped_gemm", "a", a);
-  check_same_dtype("grouped_gemm", "b", b, a);
-  check_index("ends", ends);
+  check_floating(kOp, "a", a);
+  check_same_dtype(kOp, "b", b, a);
+  check_index_of("ends", ends, a);
   TORCH_CHECK(ends.size(0) == b.size(0), "npu::grouped_gemm: ", ends.size(0), " ends for ",
               b.size(0), " groups");
-  check_same_device("grouped_gemm", {&a, &b, &ends});
+  check_same_device(kOp, {&a, &b});
   const int64_t rows = given(gather) ? gather->size(0) : a.size(0);
-  if (given(gather)) {
-    check_index("gather", *gather);
-    check_same_device("grouped_gemm", {&a, &*gather});
-  }
+  if (given(gather)) check_index_of("gather", *gather, a);
   TORCH_CHECK_VALUE(gather_divisor > 0, "npu::grouped_gemm: gather_divisor ", gather_divisor,
                     " is not positive");
   if (given(scatter)) {
-    check_index("scatter", *scatter);
-    check_same_device("grouped_gemm", {&a, &*scatter});
+    check_index_of("scatter", *scatter, a);
     TORCH_CHECK(scatter->size(0) == rows, "npu::grouped_gemm: scatter has ", scatter->size(0),
                 " elements for ", rows, " rows");
   }
   if (given(row_scale)) {
-    check_same_device("grouped_gemm", {&a, &*row_scale});
-    TORCH_CHECK(row_scale->dim() == 1 && row_scale->size(0) == rows &&
-                    row_scale->scalar_type() == at::kFloat,
-                "npu::grouped_gemm: expected row_scale of sizes [", rows,
-                "] and float32, but it has ", row_scale->sizes(), " and ",
-                row_scale->dtype().name());
+    check_same_device(kOp, {&a, &*row_scale});
+    check_sizes(kOp, "row_scale", *row_scale, {rows});
+    TORCH_CHECK_TYPE(row_scale->scalar_type() == at::kFloat,
+                     "npu::grouped_gemm: expected row_scale to be float32, but it is ",
+                     row_scale->scalar_type());
   }
   return at::empty({rows, b.size(2)}, a.options());
 }

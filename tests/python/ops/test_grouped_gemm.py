@@ -83,13 +83,15 @@ def test_shapes_on_meta_and_wrong_arguments():
         npu.grouped_gemm(a[:, 1:], b, ends)
     with pytest.raises(RuntimeError, match="3 ends for 4 groups"):
         npu.grouped_gemm(a, b, ends[:3])
-    with pytest.raises(RuntimeError, match="expected ends of 1 dimension"):
+    with pytest.raises(TypeError, match="expected ends to be int32 or int64"):
         npu.grouped_gemm(a, b, ends.float())
+    with pytest.raises(RuntimeError, match="expected ends to have 1 dimensions"):
+        npu.grouped_gemm(a, b, ends[None])
     with pytest.raises(RuntimeError, match="scatter has 4 elements for 50 rows"):
         npu.grouped_gemm(a, b, ends, scatter=ends)
     with pytest.raises(ValueError, match="gather_divisor 0"):
         npu.grouped_gemm(a, b, ends, gather=ends, gather_divisor=0)
-    with pytest.raises(RuntimeError, match="float32"):
+    with pytest.raises(TypeError, match="expected row_scale to be float32"):
         npu.grouped_gemm(a, b, ends, row_scale=torch.ones(ROWS, dtype=torch.float64).npu())
     with pytest.raises(RuntimeError, match="device"):
         npu.grouped_gemm(a, b, ENDS)
