@@ -30,49 +30,67 @@ void check_mask(const Tensor& self, const Tensor& mask, const char* op) {
               "device, but got mask on ", mask.device(), " and self on ", self.device());
 }
 
-Tensor& masked_fill_scalar(Tensor& self, const Tensor& mask, const Scalar& value) {
-  check_mask(self, mask, "masked_fill_");
-  check_fits(value, self.scalar_type());
-  at::assert_no_internal_overlap(self);
-  const auto expanded = at::expand_inplace(self, mask, "masked_fill_");
-  auto iterator = at::TensorIteratorConfig()
-                      .set_check_mem_overlap(false)
-                      .check_all_same_dtype(false)
-                      .resize_outputs(false)
-                      .add_output(self)
-                      .add_const_input(self)
-                      .add_const_input(*expanded)
-                      .build();
-  if (iterator.numel() == 0) return self;
-  const kernels::Tensor out = iterator_operand(iterator, 0);
-  kernels::Tensor number = out;
+at::TensorIteratorConfig& choosing(at::TensorIteratorConfig&& config, const Tensor& out,
+                                   const Tensor& self, const Tensor& mask) {
+  return config.set_check_mem_overlap(false)
+      .check_all_same_dtype(false)
+      .resize_outputs(false)
+      .add_output(out)
+      .add_const_input(self)
+      .add_const_input(mask);
+}
+
+// out = mask ? value : self, all of the same sizes; out may be self.
+void choose(const Tensor& out, const Tensor& self, const Tensor& mask, const Scalar& value) {
+  auto iterator = choosing({}, out, self, mask).build();
+  if (iterator.numel() == 0) return;
+  const kernels::Tensor result = iterator_operand(iterator, 0);
+  kernels::Tensor number = result;
   number.data = nullptr;
   number.immediate = in_dtype(to_kernel(value), self.scalar_type());
   const kernels::Tensor inputs[] = {iterator_operand(iterator, 1), iterator_operand(iterator, 2),
                                     number};
-  NPU_CHECK(kernels::elementwise(elementwise_op<"masked_fill">(), {&out, 1}, inputs, {},
+  NPU_CHECK(kernels::elementwise(elementwise_op<"masked_fill">(), {&result, 1}, inputs, {},
                                  stream_of(self)));
-  return self;
 }
 
-Tensor& masked_fill_tensor(Tensor& self, const Tensor& mask, const Tensor& value) {
+// Its value may have other sizes.
+void choose(const Tensor& out, const Tensor& self, const Tensor& mask, const Tensor& value) {
+  auto iterator = choosing({}, out, self, mask).add_const_input(value).build();
+  run_elementwise(iterator, plan<"masked_fill">());
+}
+
+void check_value(const Tensor& self, const Scalar& value) { check_fits(value, self.scalar_type()); }
+
+void check_value(const Tensor&, const Tensor& value) {
   TORCH_CHECK(value.dim() == 0,
               "masked_fill_ only supports a 0-dimensional value tensor, but got tensor with ",
               value.dim(), " dimension(s).");
-  if (!is_npu(value)) return masked_fill_scalar(self, mask, value.item());
+}
+
+template <class Value>
+Tensor& masked_fill_(Tensor& self, const Tensor& mask, const Value& value) {
+  check_value(self, value);
+  if constexpr (std::is_same_v<Value, Tensor>) {
+    if (!is_npu(value)) return masked_fill_(self, mask, value.item());
+  }
   check_mask(self, mask, "masked_fill_");
-  const auto expanded = at::expand_inplace(self, mask, "masked_fill_");
-  auto iterator = at::TensorIteratorConfig()
-                      .set_check_mem_overlap(false)
-                      .check_all_same_dtype(false)
-                      .resize_outputs(false)
-                      .add_output(self)
-                      .add_const_input(self)
-                      .add_const_input(*expanded)
-                      .add_const_input(value)
-                      .build();
-  run_elementwise(iterator, plan<"masked_fill">());
+  at::assert_no_internal_overlap(self);
+  choose(self, self, *at::expand_inplace(self, mask, "masked_fill_"), value);
   return self;
+}
+
+template <class Value>
+Tensor masked_fill(const Tensor& self, const Tensor& mask, const Value& value) {
+  check_value(self, value);
+  if constexpr (std::is_same_v<Value, Tensor>) {
+    if (!is_npu(value)) return masked_fill(self, mask, value.item());
+  }
+  check_mask(self, mask, "masked_fill");
+  const auto [expanded_mask, expanded] = at::expand_outplace(mask, self);
+  Tensor out = at::empty(expanded->sizes(), self.options());
+  choose(out, *expanded, *expanded_mask, value);
+  return out;
 }
 
 int64_t count_true(const Tensor& self) { return at::count_nonzero(self).item<int64_t>(); }
@@ -152,8 +170,10 @@ Tensor& masked_scatter(Tensor& self, const Tensor& mask, const Tensor& source) {
 }
 
 TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
-  impl<"masked_fill_.Scalar", &masked_fill_scalar>(m);
-  impl<"masked_fill_.Tensor", &masked_fill_tensor>(m);
+  impl<"masked_fill.Scalar", &masked_fill<Scalar>>(m);
+  impl<"masked_fill.Tensor", &masked_fill<Tensor>>(m);
+  impl<"masked_fill_.Scalar", &masked_fill_<Scalar>>(m);
+  impl<"masked_fill_.Tensor", &masked_fill_<Tensor>>(m);
   impl<"masked_select", &masked_select>(m);
   impl<"masked_select.out", &masked_select_out>(m);
   impl<"masked_scatter_", &masked_scatter>(m);

@@ -156,3 +156,12 @@ def test_an_index_out_of_range_names_the_kernel(run_python):
         """
     )
     assert "failed as it should" in result.stdout, result.stderr
+
+
+def test_masked_fill_makes_no_copy_first() -> None:
+    x, mask = torch.randn(3, 4).npu(), (torch.randn(2, 3, 4) > 0).npu()
+    torch.npu.reset_counters()
+    result = x.masked_fill(mask, 1.5)
+    torch.npu.synchronize()
+    assert torch.npu.counters()["launches"] == 1
+    assert torch.equal(result.cpu(), x.cpu().masked_fill(mask.cpu(), 1.5))
