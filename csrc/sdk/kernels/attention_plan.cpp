@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "csrc/sdk/kernels/attention_program.h"
+#include "csrc/sdk/kernels/attention_search.h"
 #include "csrc/sdk/kernels/attention_tiles.h"
 #include "csrc/sdk/kernels/builder_names.h"
 #include "csrc/sdk/kernels/iteration.h"
@@ -214,17 +215,19 @@ npuStatus plan_attention(const sim::Machine& machine, AttentionCall& call) {
                       call.kernel, call.q.dim(), call.v.dim(), sim::name(form.type),
                       machine.scratchpad_bytes());
   }
-  call.heads_each = even_part(call.group, std::min(call.group, form.rows));
+  call.divide();
   if (form.decode) {
-    call.tokens_each = call.query_len;
     call.turns = cache.kv_heads / form.kv_heads;
     share(machine, call);
-    return NPU_SUCCESS;
   }
-  call.head_chunks = call.k.heads() * ceil_div(call.group, call.heads_each);
-  call.tokens_each = even_part(call.query_len, form.rows / call.heads_each);
-  call.query_tiles = ceil_div(call.query_len, call.tokens_each * form.blocks);
   return NPU_SUCCESS;
+}
+
+void AttentionCall::divide() {
+  heads_each = even_part(group, std::min(group, form.rows));
+  head_chunks = k.heads() * ceil_div(group, heads_each);
+  tokens_each = even_part(query_len, form.rows / heads_each);
+  query_tiles = ceil_div(query_len, tokens_each * form.blocks);
 }
 
 int64_t AttentionCall::most_keys() const {

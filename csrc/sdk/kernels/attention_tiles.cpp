@@ -80,6 +80,20 @@ class BlockCosts {
     return makespan(tiles * chunks, program);
   }
 
+  // Of all programs, about.
+  double instructions(const AttentionForm& form) const {
+    constexpr double kOwn = 24;    // of a block, besides those for its ranges
+    constexpr double kRange = 16;  // of a block for a range
+    const int64_t heads = even_part(work_.group, std::min(work_.group, form.rows));
+    const int64_t tokens = even_part(work_.query_len, form.rows / heads) * form.blocks;
+    const int64_t chunks = work_.kv_heads * ceil_div(work_.group, heads) * work_.sequences;
+    double each = 0;
+    for (int64_t first = 0; first < work_.query_len; first += tokens) {
+      each += kOwn + kRange * static_cast<double>(ranges_seen(form, first + tokens));
+    }
+    return each * form.blocks * static_cast<double>(chunks);
+  }
+
  private:
   static constexpr double kScorePasses = 3;  // besides the exponential
   static constexpr double kResultPasses = 2.5;
@@ -185,39 +199,45 @@ int64_t scratchpad_bytes(const AttentionForm& f) {
   return bytes + kAlignment;
 }
 
-void choose_blocks(const sim::Machine& machine, const AttentionWork& work, AttentionForm& form) {
+std::vector<RankedBlocks> rank_blocks(const sim::Machine& machine, const AttentionWork& work,
+                                      const AttentionForm& form) {
   const int64_t needed = work.group * work.query_len;
-  form.blocks = 1;
-  form.rows = kFewestRows;
-  if (needed <= machine.matrix.rows) {
-    while (form.rows < needed) form.rows *= 2;
-    form.keys =
-        form.rows < machine.matrix.rows ? keys_of_few_rows(machine) : keys_of_many_rows(machine);
-    return;
-  }
-  // What costs do not tell of tiles that are shorter for want of room: of equals the others win.
-  constexpr double kCutShort = 1.01;
-  const int64_t keys = keys_of_many_rows(machine);
-  const BlockCosts costs(machine, work);
-  AttentionForm best = form;
-  best.blocks = 2;
-  best.rows = machine.matrix.rows;
-  best.keys = keys;
-  double least = 0;
   AttentionForm tried = form;
+  if (needed <= machine.matrix.rows) {
+    tried.blocks = 1;
+    tried.rows = kFewestRows;
+    while (tried.rows < needed) tried.rows *= 2;
+    tried.keys =
+        tried.rows < machine.matrix.rows ? keys_of_few_rows(machine) : keys_of_many_rows(machine);
+    return {{tried, 0, 0}};
+  }
+  // What costs do not tell of tiles that are shorter: of equals the others win.
+  constexpr double kShort = 1.01;
+  const int64_t keys = keys_of_many_rows(machine);
+  const int64_t fewest = std::min<int64_t>(machine.matrix.cols, kFewestKeys);
+  const BlockCosts costs(machine, work);
+  std::vector<RankedBlocks> ranked;
   for (tried.rows = kFewestRows; tried.rows <= kMostArrays * machine.matrix.rows; tried.rows *= 2) {
     for (tried.blocks = 1; tried.blocks <= 2; ++tried.blocks) {
       if (tried.rows * tried.blocks >= 2 * needed) continue;
       tried.keys = keys;
-      halve(machine, tried, tried.keys, std::min<int64_t>(machine.matrix.cols, kFewestKeys));
-      if (!fits(machine, tried)) continue;
-      const double cost = costs.of(tried) * (tried.keys < keys ? kCutShort : 1);
-      if (least > 0 && cost > least) continue;
-      least = cost;
-      best = tried;
+      halve(machine, tried, tried.keys, fewest);
+      for (; tried.keys >= fewest && fits(machine, tried); tried.keys /= 2) {
+        const double cost = costs.of(tried) * (tried.keys < keys ? kShort : 1);
+        ranked.push_back({tried, cost, costs.instructions(tried)});
+      }
     }
   }
-  form = best;
+  if (ranked.empty()) {
+    tried.blocks = 2;
+    tried.rows = machine.matrix.rows;
+    tried.keys = keys;
+    return {{tried, 0, 0}};
+  }
+  // Of equals those with more rows.
+  std::ranges::reverse(ranked);
+  std::ranges::stable_sort(ranked, {}, &RankedBlocks::cycles);
+  return ranked;
 }
 
 void choose_decode(const sim::Machine& machine, const CacheLayout& cache, AttentionForm& form) {

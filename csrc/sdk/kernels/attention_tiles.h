@@ -1,6 +1,8 @@
 // The sizes of an attention program's tiles: chosen by what the machine would take for the call.
 #pragma once
 
+#include <vector>
+
 #include "csrc/sdk/kernels/attention_program.h"
 
 namespace npu::kernels {
@@ -25,9 +27,16 @@ struct AttentionWork {
   int64_t window = 0;
 };
 
-// Rows and keys of a program, and whether its rows are one block or two. Needs the form's types
-// and head dimensions.
-void choose_blocks(const sim::Machine& machine, const AttentionWork& work, AttentionForm& form);
+struct RankedBlocks {
+  AttentionForm form;       // with rows and keys, and whether its rows are one block or two
+  double cycles = 0;        // of the launch, by a cost model that is good for comparing
+  double instructions = 0;  // of the launch, about
+};
+
+// The sizes that a form may have, the best first as far as the cost model tells. Needs the form's
+// types and head dimensions.
+std::vector<RankedBlocks> rank_blocks(const sim::Machine& machine, const AttentionWork& work,
+                                      const AttentionForm& form);
 
 // How the cache of a paged call lies in memory.
 struct CacheLayout {

@@ -1,4 +1,5 @@
-// Dense attention: every sequence of the batch has the same lengths.
+#include "csrc/sdk/kernels/flash_attention.h"
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -9,11 +10,8 @@
 #include "csrc/sdk/runtime/status.h"
 
 namespace npu::kernels {
-namespace {
 
-constexpr std::string_view kKernel = "attention";
-
-sim::Program build(const sim::Machine& machine, const AttentionForm& form) {
+sim::Program build_flash_attention(const sim::Machine& machine, const AttentionForm& form) {
   AttentionProgram program("flash_attention", machine, form);
   sdk::Builder& b = program.builder();
   const Value query_len = b.integer("query_len");
@@ -36,6 +34,38 @@ sim::Program build(const sim::Machine& machine, const AttentionForm& form) {
       {query_len, key_len, program.sequence() * q_batch, program.sequence() * out_batch}, keys,
       values);
 }
+
+AttentionCall dense_call(const Tensor& out, const Tensor& q, const Tensor& k, const Tensor& v,
+                         const AttentionOptions& options) {
+  AttentionCall call;
+  call.q = {&q, 2, 1};
+  call.k = {&k, 2, 1};
+  call.v = {&v, 2, 1};
+  call.out = {&out, 2, 1};
+  call.options = options;
+  call.sequences = q.sizes[0];
+  call.query_len = q.sizes[2];
+  call.key_len = k.sizes[2];
+  return call;
+}
+
+void pass_flash_attention(Arguments& args, const AttentionCall& call, const Tensor& mask,
+                          const Tensor& logsumexp) {
+  const Tensor& q = *call.q.tensor;
+  const Tensor& k = *call.k.tensor;
+  pass_attention(args, call, mask, logsumexp);
+  args.integer(q.sizes[2]);
+  args.integer(k.sizes[2]);
+  args.integer(q.strides[0]);
+  args.integer(call.out.tensor->strides[0]);
+  for (const Tensor* tensor : {&k, call.v.tensor}) {
+    for (int d = 0; d < 3; ++d) args.integer(tensor->strides[d]);
+  }
+}
+
+namespace {
+
+constexpr std::string_view kKernel = "attention";
 
 npuStatus check_sizes(std::string_view operand, const Tensor& tensor,
                       std::initializer_list<int64_t> sizes) {
@@ -85,16 +115,8 @@ npuStatus attention(const Tensor& out, const Tensor& logsumexp, const Tensor& q,
                     npuStream stream) {
   return sdk::guarded([&]() -> npuStatus {
     NPU_RETURN_IF_ERROR(check_shapes(out, logsumexp, q, k, v, mask));
-    AttentionCall call;
+    AttentionCall call = dense_call(out, q, k, v, options);
     call.kernel = kKernel;
-    call.q = {&q, 2, 1};
-    call.k = {&k, 2, 1};
-    call.v = {&v, 2, 1};
-    call.out = {&out, 2, 1};
-    call.options = options;
-    call.sequences = q.sizes[0];
-    call.query_len = q.sizes[2];
-    call.key_len = k.sizes[2];
     NPU_RETURN_IF_ERROR(check_attention(call));
     const sim::Machine* machine = sdk::machine_of(stream);
     if (machine == nullptr) return sdk::fail(NPU_ERROR_INVALID_HANDLE, "no such stream");
@@ -112,23 +134,16 @@ npuStatus attention(const Tensor& out, const Tensor& logsumexp, const Tensor& q,
     npuKernel kernel = nullptr;
     NPU_RETURN_IF_ERROR(sdk::cached_kernel(
         stream, {"flash_attention", {key[0], key[1], key[2], key[3], key[4]}},
-        [&form](const sim::Machine& m) { return build(m, form); }, &kernel));
+        [&form](const sim::Machine& m) { return build_flash_attention(m, form); }, &kernel));
 
     Arguments args;
-    pass_attention(args, call, mask, logsumexp);
-    args.integer(q.sizes[2]);
-    args.integer(k.sizes[2]);
-    args.integer(q.strides[0]);
-    args.integer(out.strides[0]);
-    for (const Tensor* tensor : {&k, &v}) {
-      for (int d = 0; d < 3; ++d) args.integer(tensor->strides[d]);
-    }
+    pass_flash_attention(args, call, mask, logsumexp);
     return launch(kernel, call.grid(), args, stream);
   });
 }
 
 sim::Program library_flash_attention(const sim::Machine& machine) {
-  return build(machine, representative_attention(machine));
+  return build_flash_attention(machine, representative_attention(machine));
 }
 
 }  // namespace npu::kernels

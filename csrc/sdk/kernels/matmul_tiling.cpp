@@ -4,16 +4,13 @@
 #include <array>
 #include <cmath>
 #include <limits>
-#include <mutex>
-#include <unordered_map>
 
 #include "csrc/sdk/kernels/matmul_blocks.h"
 #include "csrc/sdk/kernels/matmul_model.h"
 #include "csrc/sdk/kernels/matmul_refinement.h"
 #include "csrc/sdk/kernels/matmul_simulation.h"
 #include "csrc/sdk/kernels/tile_walk.h"
-#include "csrc/sdk/runtime/device.h"
-#include "csrc/sdk/runtime/tuning_cache.h"
+#include "csrc/sdk/runtime/choices.h"
 
 namespace npu::kernels {
 namespace {
@@ -237,28 +234,6 @@ MatmulTiling search_matmul_tiling(const sim::Machine& machine, const MatmulProbl
 
 namespace {
 
-constexpr size_t kKeySize = 7;
-using Key = std::array<int64_t, kKeySize>;  // hash of the machine, then the problem
-
-struct KeyHash {
-  size_t operator()(const Key& key) const {
-    size_t hash = 0;
-    for (const int64_t value : key) {
-      hash = (hash ^ static_cast<size_t>(value)) * 0x9E3779B97F4A7C15ull;
-      hash ^= hash >> 32;
-    }
-    return hash;
-  }
-};
-
-struct Choices {
-  std::mutex mutex;
-  sim::Machine machine;  // the last one asked about, and its hash
-  int64_t machine_hash = 0;
-  std::unordered_map<Key, MatmulTiling, KeyHash> remembered;
-  sdk::TuningCache cache{sdk::process_environment().cache_dir, "gemm", sdk::build_id()};
-};
-
 constexpr size_t kTilingSize = 9;
 std::array<int64_t, kTilingSize> numbers_of(const MatmulTiling& t) {
   return {
@@ -266,7 +241,7 @@ std::array<int64_t, kTilingSize> numbers_of(const MatmulTiling& t) {
       t.cluster_cols};
 }
 
-MatmulTiling tiling_of(const std::vector<int64_t>& v) {
+MatmulTiling tiling_of(const std::array<int64_t, kTilingSize>& v) {
   const auto count = [&](size_t i) { return static_cast<int>(v[i]); };
   return {v[0], v[1], v[2], v[3], count(4), count(5), count(6), count(7), count(8)};
 }
@@ -274,25 +249,10 @@ MatmulTiling tiling_of(const std::vector<int64_t>& v) {
 }  // namespace
 
 MatmulTiling choose_matmul_tiling(const sim::Machine& machine, const MatmulProblem& p) {
-  static auto* const choices = new Choices;
-  const std::lock_guard lock(choices->mutex);
-  if (choices->machine != machine) {
-    choices->machine = machine;
-    choices->machine_hash = static_cast<int64_t>(sdk::machine_hash(machine));
-  }
+  static auto* const choices = new sdk::Choices<6, kTilingSize>("gemm");
   const auto [types, forms] = p.form.code();
-  const Key key = {choices->machine_hash, p.batch, p.m, p.n, p.k, types, forms};
-  const auto [entry, inserted] = choices->remembered.try_emplace(key);
-  MatmulTiling& tiling = entry->second;
-  if (!inserted) return tiling;
-  const auto found = choices->cache.find(key);
-  if (found && found->size() == kTilingSize) {
-    tiling = tiling_of(*found);
-  } else {
-    tiling = search_matmul_tiling(machine, p);
-    choices->cache.store(key, numbers_of(tiling));
-  }
-  return tiling;
+  return tiling_of(choices->get(machine, {p.batch, p.m, p.n, p.k, types, forms},
+                                [&] { return numbers_of(search_matmul_tiling(machine, p)); }));
 }
 
 }  // namespace npu::kernels

@@ -227,7 +227,9 @@ TEST(Figures, AttentionOnBetterMachines) {
   };
   check(large, many_sequences,
         {"hbm.bandwidth_gbps=x2", "hbm.bandwidth_gbps=x4", "matrix.cols=x2", "matrix.rows=x2"});
-  check(small, few_sequences, {"hbm.bandwidth_gbps=x2", "hbm.bandwidth_gbps=x4"});
+  check(small, few_sequences,
+        {"hbm.bandwidth_gbps=x2", "hbm.bandwidth_gbps=x4", "core.scratchpad_kib=x2",
+         "core.scratchpad_kib=x4"});
 }
 
 // The least shares of streaming bandwidth.

@@ -75,6 +75,7 @@ class NpuAttentionMetadata:
 
     num_tokens: int
     max_query_len: int
+    max_kv_len: int  # of any request, at most
     query_start: Tensor  # [requests + 1] int32
     kv_lens: Tensor  # [requests] int32
     block_table: Tensor  # [requests, blocks] int32
@@ -100,6 +101,7 @@ class NpuAttentionMetadataBuilder(AttentionMetadataBuilder[NpuAttentionMetadata]
         return NpuAttentionMetadata(
             m.num_actual_tokens,
             m.max_query_len,
+            m.max_seq_len,
             m.query_start_loc,
             m.seq_lens,
             m.block_table_tensor,
@@ -191,10 +193,15 @@ class NpuAttentionImpl(AttentionImpl[NpuAttentionMetadata]):
             )
             out.copy_(result)
             return output
+        keys, values = self._caches(kv_cache)
+        # The table has room for the longest request that the model allows. What the step's requests
+        # need of it tells the kernel how long they may be.
+        blocks = -(-m.max_kv_len // keys.shape[1])
         torch.ops.npu.paged_attention.out(
             query[:n],
-            *self._caches(kv_cache),
-            m.block_table,
+            keys,
+            values,
+            m.block_table[:, :blocks],
             m.query_start,
             m.kv_lens,
             m.max_query_len,
