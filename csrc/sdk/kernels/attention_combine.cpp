@@ -21,6 +21,7 @@ struct Variant {
   DType lengths = DType::i32;
   bool natural = false;  // powers of e
   KeySharesForm shares;
+  bool by_sequence = false;  // see build()
   int64_t value_dim = 0;
   int64_t rows = 0;   // of a tile
   int64_t parts = 0;  // at most
@@ -29,13 +30,14 @@ struct Variant {
     return {static_cast<int64_t>(compute) | static_cast<int64_t>(out) << 8 |
                 static_cast<int64_t>(starts) << 16 | static_cast<int64_t>(lengths) << 24 |
                 static_cast<int64_t>(natural) << 32 | static_cast<int64_t>(shares.bounded) << 40 |
-                shares.only_lot << 48,
+                static_cast<int64_t>(by_sequence) << 41 | shares.only_lot << 48,
             value_dim, rows, parts};
   }
 };
 
-// A program takes some heads of the sequence that is shared by the parts on either side of a
-// boundary, if that is the first boundary within the sequence.
+// A program takes some heads of one sequence, if that is shared: by its number where sequences are
+// few, else the one that the parts on either side of a boundary share, if that is the first
+// boundary within it.
 sim::Program build(const sim::Machine& machine, const Variant& v) {
   Builder b(std::string(kKernel), machine);
   const Pointer out = b.pointer("out");
@@ -56,25 +58,41 @@ sim::Program build(const sim::Machine& machine, const Variant& v) {
   const Tile factors = b.tile("factors", v.compute, v.rows * v.parts);
   const Tile weights = b.tile("weights", v.compute, v.rows * v.parts);
   const Tile peak = b.tile("peak", v.compute, v.rows);
-  const Tile total = b.tile("total", v.compute, v.rows);
+  const Tile sum_of_weights = b.tile("sum_of_weights", v.compute, v.rows);
   const Tile factor = b.tile("factor", v.compute, v.rows);
   const Tile part = b.tile("part", v.compute, v.rows * v.value_dim, load_buffers(machine));
   const Tile sum = b.tile("sum", v.compute, v.rows * v.value_dim);
   const Tile result = b.tile("result", v.out, v.rows * v.value_dim, 2);
 
-  const KeyShares::Total total_units = shares.count();
   const Value chunks = b.ceil_div(all_heads, heads_each);
-  const Value boundary = b.pid() / chunks + 1;
-  const Value unit = shares.begin(boundary, total_units);
-  b.if_(unit == total_units.units, [&] { b.exit(); });
-  const auto [sequence, before] = shares.find(unit, total_units);
-  const Value first_part = shares.part_of(before, total_units);
-  b.if_((before == unit) | (first_part + 1 != boundary), [&] { b.exit(); });
-  const Value keys = lengths.load(sequence);
-  const Value first_token = starts.load(sequence);
-  const Value end_token = starts.load(sequence + 1);
-  const Value last = before + shares.units(keys) - 1;
-  const Value count = shares.part_of(last, total_units) - first_part + 1;
+  const Value number = b.pid() / chunks;
+  Value sequence = number;
+  Value before = 0;
+  Value keys = 0;
+  Value first_token = 0;
+  Value end_token = 0;
+  const auto load_sequence = [&] {
+    keys = lengths.load(sequence);
+    first_token = starts.load(sequence);
+    end_token = starts.load(sequence + 1);
+  };
+  if (v.by_sequence) load_sequence();
+  const KeyShares::Total total = shares.count();
+  if (v.by_sequence) {
+    before = shares.before(sequence, total);
+  } else {
+    const Value unit = shares.begin(number + 1, total);
+    b.if_(unit == total.units, [&] { b.exit(); });
+    const KeyShares::Place place = shares.find(unit, total);
+    sequence = place.sequence;
+    before = place.before;
+    b.if_((before == unit) | (shares.part_of(before, total) != number), [&] { b.exit(); });
+    load_sequence();
+  }
+  const Value first_part = shares.part_of(before, total);
+  const Value last_part = shares.part_of(before + shares.units(keys) - 1, total);
+  const Value count = last_part - first_part + 1;
+  if (v.by_sequence) b.if_(count == 1, [&] { b.exit(); });
   const Value place = first_part + sequence;
 
   const Value head = b.pid() % chunks * heads_each;
@@ -98,10 +116,10 @@ sim::Program build(const sim::Machine& machine, const Variant& v) {
     b.vector(BinaryFn::sub, factors, peak, offsets);
     b.vector(v.natural ? UnaryFn::exp : UnaryFn::exp2, factors, factors);
     b.vector(BinaryFn::mul, weights, factors, totals);
-    b.reduce(ReduceFn::sum, total, weights);
-    // A row that saw nothing has a total of 0.
-    b.vector(TernaryFn::where, total, total, total, 1.0);
-    b.vector(UnaryFn::recip, total, total);
+    b.reduce(ReduceFn::sum, sum_of_weights, weights);
+    // A row that saw nothing has a sum of 0.
+    b.vector(TernaryFn::where, sum_of_weights, sum_of_weights, sum_of_weights, 1.0);
+    b.vector(UnaryFn::recip, sum_of_weights, sum_of_weights);
     b.fill(sum, 0.0, tokens * heads, value_dim);
     b.loop(count, [&](const Value& number) {
       b.load(part, partials, (row + number * rows_of_place) * value_dim,
@@ -109,7 +127,7 @@ sim::Program build(const sim::Machine& machine, const Variant& v) {
       b.slice(factor, factors, 0, number, tokens * heads, 1);
       b.vector(TernaryFn::fma, sum, part, factor, sum);
     });
-    b.vector(BinaryFn::mul, result, sum, total);
+    b.vector(BinaryFn::mul, result, sum, sum_of_weights);
     b.store(out, (first_token + token) * out_token + head * out_head,
             Region({{tokens, out_token}, {heads, out_head}}, {{value_dim, 1}}), result);
   });
@@ -138,6 +156,9 @@ npuStatus combine_attention(const sim::Machine& machine, const AttentionCall& ca
             .shares = call.form.key_shares(),
             .value_dim = call.form.value_dim,
             .parts = call.parts};
+  const int64_t boundaries = call.parts - 1;
+  v.by_sequence = call.form.only_lot > 0 && call.sequences < boundaries;
+  const int64_t numbers = v.by_sequence ? call.sequences : boundaries;
   constexpr int64_t kMostRows = 128;
   v.rows = std::min(rows_that_fit(machine, v), kMostRows);
   npuKernel kernel = nullptr;
@@ -146,8 +167,7 @@ npuStatus combine_attention(const sim::Machine& machine, const AttentionCall& ca
 
   // Few programs: each reads all lengths before it knows what to do.
   const int64_t heads = call.q.heads();
-  const int64_t boundaries = call.parts - 1;
-  const int64_t fair = ceil_div(heads, std::max(machine.core.count / boundaries, int64_t{1}));
+  const int64_t fair = ceil_div(heads, std::max(machine.core.count / numbers, int64_t{1}));
   const int64_t heads_each = even_part(heads, std::min(fair, v.rows));
   const int64_t tokens_each = std::max(v.rows / heads_each, int64_t{1});
   Arguments args;
@@ -164,7 +184,7 @@ npuStatus combine_attention(const sim::Machine& machine, const AttentionCall& ca
   args.integer(tokens_each);
   args.integer(call.out.token_stride());
   args.integer(call.out.head_stride());
-  return launch(kernel, boundaries * ceil_div(heads, heads_each), args, stream);
+  return launch(kernel, numbers * ceil_div(heads, heads_each), args, stream);
 }
 
 sim::Program library_combine_attention(const sim::Machine& machine) {

@@ -100,18 +100,25 @@ struct AttentionProgram::Walk {
 // Made where it is used: registers are few.
 Value AttentionProgram::part() { return b_.pid() / head_chunks_; }
 
-// Where the program's share begins.
-AttentionProgram::Walk AttentionProgram::begin_walk(const KeyShares* shares) {
-  if (shares == nullptr) return Walk(b_, {part(), 0, 0});
+// At the sequence that the program begins with, which has been asked for.
+AttentionProgram::Walk AttentionProgram::begin_walk(const KeyShares* shares, const Batch& batch) {
   // Reading the lengths takes registers, which have to be free again for those of the walk.
-  const auto begin = [&]() -> Walk::Begin {
+  const auto share = [&]() -> Walk::Begin {
     const KeyShares::Total total = shares->count();
     const Value first = shares->begin(part(), total);
     const KeyShares::Place place = shares->find(first, total);
     return {place.sequence, first - place.before, shares->begin(part() + 1, total) - first};
   };
-  Walk walk(b_, begin());
+  const bool one_sequence = form_.only_lot == 1;
+  Walk walk(b_, shares != nullptr && !one_sequence ? share() : Walk::Begin{part(), 0, 0});
   walk.shares = shares;
+  if (shares != nullptr && one_sequence) b_.set(walk.sequence, 0);
+  ask_for_next(walk, batch);
+  if (shares != nullptr && one_sequence) {
+    const Walk::Begin own = share();
+    b_.set(walk.skipped, own.skipped);
+    b_.set(walk.left, own.left);
+  }
   return walk;
 }
 
@@ -135,9 +142,8 @@ sim::Program AttentionProgram::write_decode(const Batch& batch) {
   declare_arrival(even, "");
   declare_arrival(odd, "_odd");
 
-  Walk walk = begin_walk(shares ? &*shares : nullptr);
   heads_ = group_;
-  ask_for_next(walk, batch);
+  Walk walk = begin_walk(shares ? &*shares : nullptr, batch);
   enter_sequence(walk, batch);
   const auto leave_at_end = [&] {
     b_.break_if((walk.now.count & walk.next.count & walk.later.count & walk.lead.count) < 0);

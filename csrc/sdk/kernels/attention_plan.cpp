@@ -40,7 +40,8 @@ CacheLayout layout_of(const AttentionCall& call) {
   const Tensor& k = *call.k.tensor;
   const Tensor& v = *call.v.tensor;
   const int64_t dim = call.k.dim();
-  CacheLayout cache{.kv_heads = call.k.heads(), .longest = call.key_len};
+  CacheLayout cache{
+      .kv_heads = call.k.heads(), .sequences = call.sequences, .longest = call.key_len};
   const bool alike = std::equal(k.strides.begin(), k.strides.begin() + 3, v.strides.begin());
   cache.pairs = alike && v.data == static_cast<char*>(k.data) + dim * sim::size_of(call.form.type);
   cache.side_by_side = cache.kv_heads > 1 &&
@@ -63,7 +64,8 @@ void share(const sim::Machine& machine, AttentionCall& call) {
   const double wait = machine.hbm.latency_ns * machine.clock_ghz;
   const int64_t key_bytes = (call.k.dim() + call.v.dim()) * sim::size_of(form.type);
   const int64_t of_key = key_bytes * call.k.heads();
-  const int64_t keys = std::min(call.key_len, call.most_keys());
+  const int64_t most = std::min(call.key_len, call.most_keys());
+  const int64_t usual = ceil_div(most, 2);
   // Programs that share read all lengths before, and so do those that join the partial results.
   constexpr double kWaits = 4;
   constexpr double kReading = 15;  // cycles for each sequence
@@ -84,10 +86,10 @@ void share(const sim::Machine& machine, AttentionCall& call) {
       call.head_chunks = chunks;
     };
     const int64_t whole = std::min(parts, sequences);
-    const int64_t bytes = of_key * keys / chunks;
+    const int64_t bytes = of_key * usual / chunks;
     const double lot = transfer_cycles(machine, bytes * ceil_div(sequences, whole));
     consider(false, whole, whole == 1 ? lot : kUneven * lot);
-    if (parts == 1 || keys <= kKeysOfUnit) continue;
+    if (parts == 1 || most <= kKeysOfUnit) continue;
     const double share = transfer_cycles(machine, bytes * sequences / parts);
     const double unit = transfer_cycles(machine, of_key * kKeysOfUnit / chunks);
     consider(true, parts, share + unit + sharing);

@@ -253,7 +253,7 @@ class AttentionProgram {
   };
   void declare_arrival(Arrival& arrival, const char* suffix);
   sdk::Value part();
-  Walk begin_walk(const KeyShares* shares);
+  Walk begin_walk(const KeyShares* shares, const Batch& batch);
   void advance(Walk& walk, const Batch& batch);
   void enter_sequence(Walk& walk, const Batch& batch);
   void ask_for_next(const Walk& walk, const Batch& batch);

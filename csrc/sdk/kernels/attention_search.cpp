@@ -14,8 +14,9 @@
 namespace npu::kernels {
 namespace {
 
-// What the timer compares: so many candidates, of so many tile instructions in all, which bounds the
-// time of a search; and those alone that the cost model finds no worse than this, times the best.
+// What the timer compares: so many candidates, of so many tile instructions in all, which bounds
+// the time of a search; and those alone that the cost model finds no worse than this, times the
+// best.
 constexpr size_t kMostSimulated = 10;
 constexpr double kMostInstructions = 20000;
 constexpr double kNear = 1.6;
@@ -74,7 +75,8 @@ std::optional<uint64_t> simulate(const sim::Machine& machine, const AttentionWor
   call.form.paged = false;
   call.divide();
   Arguments args;
-  pass_flash_attention(args, call, mask, contiguous(sim::DType::f32, {work.sequences, heads, work.query_len}));
+  pass_flash_attention(args, call, mask,
+                       contiguous(sim::DType::f32, {work.sequences, heads, work.query_len}));
   std::vector<sim::Arg> without;
   for (int i = 0; i < args.count(); ++i) without.push_back(without_data(args.data()[i]));
   const sim::Program program = build_flash_attention(machine, call.form);

@@ -248,13 +248,14 @@ void choose_decode(const sim::Machine& machine, const CacheLayout& cache, Attent
   const int64_t of_head = cache.pairs ? pair : pair / 2;  // bytes of a key that lie together
   const int64_t keys = 4 * machine.matrix.cols;
   // Side by side as many as make a whole row of the memory of each key; else as many as keep the
-  // memory busy for twice the time that passes before a step's sums are there, and all that the
-  // cores cannot divide among them.
+  // memory busy for twice the time that passes before a step's sums are there, but no more than
+  // leave something for each core, and all that the cores cannot divide among them.
   const int64_t usual = std::min(keys, std::max(cache.longest / 2, int64_t{1}));
   const double steps = 2 * step_latency(machine) / transfer_cycles(machine, usual * pair);
+  const int64_t shared = cache.kv_heads * cache.sequences / machine.core.count;
   const int64_t wanted = cache.side_by_side
                              ? ceil_div(machine.hbm.row_bytes, of_head)
-                             : std::max(static_cast<int64_t>(std::ceil(steps)),
+                             : std::max(std::min(static_cast<int64_t>(std::ceil(steps)), shared),
                                         ceil_div(cache.kv_heads, machine.core.count));
   for (int64_t heads = std::min({cache.kv_heads, wanted, kMostHeads}); heads > 0; --heads) {
     if (cache.kv_heads % heads != 0) continue;

@@ -41,6 +41,7 @@ std::vector<RankedBlocks> rank_blocks(const sim::Machine& machine, const Attenti
 // How the cache of a paged call lies in memory.
 struct CacheLayout {
   int64_t kv_heads = 1;
+  int64_t sequences = 1;
   int64_t longest = 1;        // keys of a sequence, at most
   int64_t run = 1;            // keys of a block that may be fetched together: a power of two
   bool pairs = false;         // a value lies beside its key

@@ -143,4 +143,13 @@ KeyShares::Place KeyShares::find(const Value& unit, const Total& total) const {
   return {search.sequence, search.before};
 }
 
+Value KeyShares::before(const Value& sequence, const Total& total) const {
+  Value units = 0;
+  for (size_t i = 0; i < total.of_sequences.size(); ++i) {
+    const Value is_before = Value(static_cast<int64_t>(i)) < sequence;
+    units = units + b_.select(is_before, total.of_sequences[i], 0);
+  }
+  return units;
+}
+
 }  // namespace npu::kernels

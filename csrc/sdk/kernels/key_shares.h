@@ -55,6 +55,9 @@ class KeyShares {
   // The sequence that a unit belongs to. Reads the lot of lengths that it is in once more.
   Place find(const sdk::Value& unit, const Total& total) const;
 
+  // The units of the sequences before this one, where one lot is enough.
+  sdk::Value before(const sdk::Value& sequence, const Total& total) const;
+
  private:
   struct Search;
   Total count_lots() const;
