@@ -97,7 +97,7 @@ void share(const sim::Machine& machine, AttentionCall& call) {
   call.turns = all_turns / call.head_chunks;
   if (form.shares) call.form.only_lot = only_lot_of(sequences);
   const double unit = transfer_cycles(machine, key_bytes * form.kv_heads * kKeysOfUnit);
-  call.least_units = static_cast<int64_t>(std::ceil(step_latency(machine) / unit));
+  call.least_units = static_cast<int64_t>(std::ceil(least_turn(machine, form) / unit));
 }
 
 npuStatus check_view(std::string_view kernel, std::string_view operand, const HeadsView& view) {
@@ -195,6 +195,9 @@ npuStatus check_attention(const AttentionCall& call) {
 
 npuStatus plan_attention(const sim::Machine& machine, AttentionCall& call) {
   AttentionForm& form = call.form;
+  // Wider than any sequence is long, yet far from overflowing when keys are added to it.
+  constexpr int64_t kWidest = int64_t{1} << 40;
+  call.options.window = std::min(call.options.window, kWidest);
   const AttentionOptions& options = call.options;
   form.type = static_cast<DType>(call.q.tensor->dtype);
   form.out = static_cast<DType>(call.out.tensor->dtype);

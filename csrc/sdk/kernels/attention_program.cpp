@@ -267,6 +267,8 @@ void AttentionProgram::start_rows(const Block& block) {
   const auto sink = [&] {
     b_.vector(BinaryFn::mul, block.offset, block.sinks,
               form_.natural ? -1.0 : -std::numbers::log2e);
+    // Of -inf, too, differences must be numbers.
+    b_.vector(BinaryFn::min, block.offset, block.offset, -lowest(form_.compute()));
     b_.fill(block.total, 1.0, block.rows, 1);
   };
   if (form_.sinks) {

@@ -49,6 +49,11 @@ double fill_and_drain(const sim::Machine& machine) {
   return static_cast<double>(ceil_div(m.rows, m.load_rows) + m.rows + m.cols);
 }
 
+// Cycles of a vector instruction for a few elements that the next one waits for.
+double instruction(const sim::Machine& machine) {
+  return static_cast<double>(machine.vector.latency_cycles) + kPipelineGap;
+}
+
 // Cycles of a launch of many rows, for comparing sizes: what a range of keys costs a program, and
 // how evenly the programs fall to the cores. Engines overlap, but for what one block alone has to
 // wait for.
@@ -110,7 +115,7 @@ class BlockCosts {
     const auto scores = static_cast<double>(rows * form.keys);
     return scores * (kScorePasses / v.lanes + 1.0 / v.special_lanes) +
            static_cast<double>(rows * form.value_dim) / v.lanes +
-           kInstructions * (static_cast<double>(v.latency_cycles) + kPipelineGap);
+           kInstructions * instruction(machine_);
   }
 
   // A range of keys that so many blocks see.
@@ -169,8 +174,12 @@ double transfer_cycles(const sim::Machine& machine, int64_t bytes) {
 }
 
 double step_latency(const sim::Machine& machine) {
-  return 2 * fill_and_drain(machine) +
-         kInstructions * (static_cast<double>(machine.vector.latency_cycles) + kPipelineGap);
+  return 2 * fill_and_drain(machine) + kInstructions * instruction(machine);
+}
+
+double least_turn(const sim::Machine& machine, const AttentionForm& form) {
+  constexpr double kTurn = 12;  // besides those for a range: of its beginning and its end
+  return fill_and_drain(machine) + form.blocks * (kInstructions + kTurn) * instruction(machine);
 }
 
 int64_t scratchpad_bytes(const AttentionForm& f) {

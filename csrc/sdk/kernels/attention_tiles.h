@@ -13,6 +13,9 @@ double transfer_cycles(const sim::Machine& machine, int64_t bytes);
 // Cycles from the arrival of a step's keys to its sums, but for those that its elements take.
 double step_latency(const sim::Machine& machine);
 
+// Cycles that a turn of few keys takes a decode program at least, of however few.
+double least_turn(const sim::Machine& machine, const AttentionForm& form);
+
 // Bytes of scratchpad that AttentionProgram declares.
 int64_t scratchpad_bytes(const AttentionForm& form);
 

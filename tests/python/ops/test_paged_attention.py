@@ -1,6 +1,8 @@
 """torch.ops.npu.paged_attention and reshape_and_cache."""
 
 import itertools
+import math
+import sys
 from dataclasses import dataclass, field
 
 import pytest
@@ -352,3 +354,33 @@ def test_reshape_and_cache_errors(device):
     if device == "npu":
         with pytest.raises(RuntimeError, match="npu:0 and cpu"):
             call(key, key, cache, cache, slots.cpu())
+
+
+def test_sinks_of_minus_infinity_are_none_and_the_widest_window_hides_nothing():
+    """Also where a program sees a part of a sequence whose later rows see nothing of it."""
+    lengths = torch.tensor([2585, 2686, 1715, 459], dtype=torch.int32)
+    blocks = (lengths + 31) // 32
+    table = torch.zeros(4, int(blocks.max()), dtype=torch.int32)
+    for row, (first, count) in enumerate(zip(blocks.cumsum(0) - blocks, blocks, strict=True)):
+        table[row, :count] = torch.arange(int(first), int(first + count))
+    cache = torch.randn(int(blocks.sum()), 32, 4, 32).npu()
+    starts = torch.arange(0, 21, 5, dtype=torch.int32).npu()
+    query = torch.randn(20, 8, 32).npu()
+
+    def attend(**options: object) -> torch.Tensor:
+        result = npu.paged_attention(
+            query,
+            cache[:, :, :2],
+            cache[:, :, 2:],
+            table.npu(),
+            starts,
+            lengths.npu(),
+            5,
+            **options,
+        )
+        return result.cpu()
+
+    nothing = torch.full((8,), -math.inf).npu()
+    assert torch.equal(attend(window=1500, sinks=nothing), attend(window=1500))
+    for window in (sys.maxsize, sys.maxsize - 37):
+        torch.testing.assert_close(attend(window=window), attend())
