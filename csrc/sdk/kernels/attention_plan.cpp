@@ -67,7 +67,7 @@ void share(const sim::Machine& machine, AttentionCall& call) {
   const int64_t most = std::min(call.key_len, call.most_keys());
   const int64_t usual = ceil_div(most, 2);
   // Programs that share read all lengths before, and so do those that join the partial results.
-  constexpr double kWaits = 4;
+  constexpr double kWaits = 8;
   constexpr double kReading = 15;  // cycles for each sequence
   const int64_t lots = ceil_div(sequences, kLargestLot);
   const double sharing = 2 * kReading * static_cast<double>(sequences) +
