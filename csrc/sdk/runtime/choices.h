@@ -22,8 +22,9 @@ class Choices {
   using Problem = std::array<int64_t, kProblem>;
   using Choice = std::array<int64_t, kChoice>;
 
-  explicit Choices(const std::string& family)
-      : cache_(process_environment().cache_dir, family, build_id()) {}
+  explicit Choices(const std::string& family,
+                   const std::string& directory = process_environment().cache_dir)
+      : cache_(directory, family, build_id()) {}
 
   // What was chosen for the problem on this machine, or what search() chooses now.
   template <class Search>

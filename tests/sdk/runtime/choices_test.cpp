@@ -8,7 +8,7 @@ namespace npu::sdk {
 namespace {
 
 TEST(Choices, AreSearchedOnceForAProblemAndMachine) {
-  Choices<2, 3> choices("test-choices");
+  Choices<2, 3> choices("choices", "");
   sim::Machine machine;
   int searches = 0;
   const auto ask = [&](int64_t a, int64_t b) {
