@@ -33,11 +33,14 @@ inline void transpose_8x8(uint32_t* out, int64_t out_ld, const uint32_t* in, int
   }
 }
 
+// Elements may be pairs of 16-bit values, which stand where 32-bit ones may not.
 template <class T>
 void transpose_corner(T* out, int64_t out_ld, const T* in, int64_t in_ld, int64_t rows,
                       int64_t cols) {
   for (int64_t c = 0; c < cols; ++c) {
-    for (int64_t r = 0; r < rows; ++r) out[c * out_ld + r] = in[r * in_ld + c];
+    for (int64_t r = 0; r < rows; ++r) {
+      std::memcpy(out + c * out_ld + r, in + r * in_ld + c, sizeof(T));
+    }
   }
 }
 

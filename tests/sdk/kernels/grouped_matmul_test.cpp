@@ -69,7 +69,9 @@ void check_rows(const RowCase& c) {
       const int64_t from = c.copies > 0 ? place / c.copies : row;
       const int64_t to = c.scatters ? place : row;
       for (int64_t j = 0; j < c.n; ++j) {
-        const double sum = dot(&a_values[from * c.k], 1, &b_values[g * c.k * c.n + j], c.n, c.k);
+        const double* of_row = a_values.data() + from * c.k;
+        const double* of_column = b_values.data() + g * c.k * c.n + j;
+        const double sum = dot(of_row, 1, of_column, c.n, c.k);
         expected[to * c.n + j] = sum * (c.scales ? scales[to] : 1);
       }
     }
