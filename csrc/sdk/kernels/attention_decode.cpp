@@ -109,12 +109,13 @@ AttentionProgram::Walk AttentionProgram::begin_walk(const KeyShares* shares, con
     const KeyShares::Place place = shares->find(first, total);
     return {place.sequence, first - place.before, shares->begin(part() + 1, total) - first};
   };
+  // The only sequence is known before its length is.
   const bool one_sequence = form_.only_lot == 1;
-  Walk walk(b_, shares != nullptr && !one_sequence ? share() : Walk::Begin{part(), 0, 0});
+  const Walk::Begin known = {one_sequence ? Value(0) : part(), 0, 0};
+  Walk walk(b_, shares != nullptr && !one_sequence ? share() : known);
   walk.shares = shares;
-  if (shares != nullptr && one_sequence) b_.set(walk.sequence, 0);
   ask_for_next(walk, batch);
-  if (shares != nullptr && one_sequence) {
+  if (one_sequence) {
     const Walk::Begin own = share();
     b_.set(walk.skipped, own.skipped);
     b_.set(walk.left, own.left);

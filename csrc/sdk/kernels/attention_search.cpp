@@ -113,6 +113,7 @@ AttentionForm search(const sim::Machine& machine, const AttentionWork& work,
 }  // namespace
 
 void choose_blocks(const sim::Machine& machine, const AttentionWork& work, AttentionForm& form) {
+  if (take_few_rows(machine, work, form)) return;
   static auto* const choices = new sdk::Choices<11, 3>("attention");
   const auto key = form.key();
   const auto chosen = choices->get(

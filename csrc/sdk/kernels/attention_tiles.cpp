@@ -208,18 +208,21 @@ int64_t scratchpad_bytes(const AttentionForm& f) {
   return bytes + kAlignment;
 }
 
+bool take_few_rows(const sim::Machine& machine, const AttentionWork& work, AttentionForm& form) {
+  const int64_t needed = work.group * work.query_len;
+  if (needed > machine.matrix.rows) return false;
+  form.blocks = 1;
+  form.rows = kFewestRows;
+  while (form.rows < needed) form.rows *= 2;
+  form.keys =
+      form.rows < machine.matrix.rows ? keys_of_few_rows(machine) : keys_of_many_rows(machine);
+  return true;
+}
+
 std::vector<RankedBlocks> rank_blocks(const sim::Machine& machine, const AttentionWork& work,
                                       const AttentionForm& form) {
   const int64_t needed = work.group * work.query_len;
   AttentionForm tried = form;
-  if (needed <= machine.matrix.rows) {
-    tried.blocks = 1;
-    tried.rows = kFewestRows;
-    while (tried.rows < needed) tried.rows *= 2;
-    tried.keys =
-        tried.rows < machine.matrix.rows ? keys_of_few_rows(machine) : keys_of_many_rows(machine);
-    return {{tried, 0, 0}};
-  }
   // What costs do not tell of tiles that are shorter: of equals the others win.
   constexpr double kShort = 1.01;
   const int64_t keys = keys_of_many_rows(machine);

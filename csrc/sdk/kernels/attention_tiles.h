@@ -30,6 +30,9 @@ struct AttentionWork {
   int64_t window = 0;
 };
 
+// Where one block takes all rows there is nothing to compare: makes the form that, else leaves it.
+bool take_few_rows(const sim::Machine& machine, const AttentionWork& work, AttentionForm& form);
+
 struct RankedBlocks {
   AttentionForm form;       // with rows and keys, and whether its rows are one block or two
   double cycles = 0;        // of the launch, by a cost model that is good for comparing
