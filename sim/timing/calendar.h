@@ -74,6 +74,9 @@ class Calendar {
     return fill(time, ticks);
   }
 
+  // Free from here on for good.
+  uint64_t last() const { return tail_; }
+
  private:
   struct Gap {
     uint64_t begin;

@@ -48,25 +48,36 @@ class Hbm {
   // The channels' time for bursts and rows; `reads` and `writes` (an atomic add does both).
   HbmAccess price(const Footprint& footprint, bool reads, bool writes) const;
 
-  // Takes the memory from `time` (ticks) on; returns when the last byte has passed.
+  // Takes the memory from `time` (ticks) on; returns when the last byte has passed. Reads go first:
+  // they wait for each other alone, writes for all that asked before. Those that a read overtakes
+  // finish as they were told; the read's time is taken from the writes that ask later.
   uint64_t serve(uint64_t time, const HbmAccess& access) {
     uint64_t ticks = access.ticks;
     if (access.writes && (read_since_write_ || access.reads)) ticks += access.turn;
     read_since_write_ = access.reads;
     busy_ += ticks;
-    return std::max(calendar_.reserve(time, ticks), time + access.alone);
+    uint64_t passed = all_.reserve(time, ticks);
+    if (!access.writes) passed = reads_.reserve(time, ticks);
+    return std::max(passed, time + access.alone);
   }
-  void retire(uint64_t time) { calendar_.retire(time); }
+  void retire(uint64_t time) {
+    all_.retire(time);
+    reads_.retire(time);
+  }
 
   uint64_t busy() const { return busy_; }  // ticks
+  // When all that was asked has passed: as much work ends as soon in any order.
+  uint64_t drained() const { return all_.last(); }
 
   // As Calendar's.
   void append_state(uint64_t floor, uint64_t origin, std::vector<uint64_t>& words) const {
-    calendar_.append_state(floor, origin, words);
+    all_.append_state(floor, origin, words);
+    reads_.append_state(floor, origin, words);
     words.push_back(static_cast<uint64_t>(read_since_write_));
   }
   void shift(uint64_t ticks, uint64_t busy) {
-    calendar_.shift(ticks);
+    all_.shift(ticks);
+    reads_.shift(ticks);
     busy_ += busy;
   }
 
@@ -81,7 +92,8 @@ class Hbm {
   uint64_t row_least_;
   uint64_t row_miss_;
   uint64_t turn_;
-  Calendar calendar_;
+  Calendar all_;
+  Calendar reads_;
   bool read_since_write_ = false;
   uint64_t busy_ = 0;
 };

@@ -9,10 +9,6 @@
 namespace npu::sim {
 namespace {
 
-// A core keeps its turn for this many cycles beyond the next core's, so that the few loads that
-// start a round are granted together: the host changes cores less often.
-constexpr uint64_t kHeldTurn = 32;
-
 bool is_dma(Opcode op) { return op >= Opcode::d_load && op <= Opcode::d_fill; }
 bool is_load(Opcode op) { return op == Opcode::d_load || op == Opcode::d_gather; }
 
@@ -231,7 +227,7 @@ Simulation::Pause Simulation::advance(CoreState& core, Turn until, Turn& next) {
       core.waiting = nullptr;
       // No later request starts earlier than this, but for cores that wait for their cluster.
       const uint64_t now = next >> kCoreBits;
-      if (now > kHeldTurn && !has_multicast_) retire(to_ticks(now - kHeldTurn));
+      if (!has_multicast_) retire(to_ticks(now));
       const Transfer own = begin_transfer(core, *step);
       transfer({&own, 1});
       continue;
@@ -271,8 +267,8 @@ std::optional<Timing> Simulation::run_below(const TimeLimit& limit) {
     if (exceeds(limit)) return std::nullopt;
     const size_t size = turns.size();
     Turn until = kNever;
-    if (size > 1) until = turns[1] + turn(kHeldTurn, 0);
-    if (size > 2) until = std::min(until, turns[2] + turn(kHeldTurn, 0));
+    if (size > 1) until = turns[1];
+    if (size > 2) until = std::min(until, turns[2]);
     Turn next = 0;
     if (advance(state_.cores[turns[0] & kCoreMask], until, next) == Pause::turn) {
       size_t hole = 0;
@@ -418,6 +414,8 @@ void Simulation::check_none_blocked() {
 
 Timing Simulation::account() const {
   Timing timing;
+  // Writes that reads have overtaken may be left when the last core is done.
+  if (state_.hbm.busy() > 0) timing.cycles = to_cycles_up(state_.hbm.drained()) + latency_;
   for (const CoreState& core : state_.cores) {
     timing.cycles = std::max({timing.cycles, core.end, core.issue});
   }
