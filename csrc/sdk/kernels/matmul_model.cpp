@@ -141,14 +141,10 @@ double MatmulModel::cycles(const MatmulTiling& t) const {
   const double memory = a_loads * a.memory + b_loads * b.memory + results * result.memory;
   const double network =
       std::max(a_loads * a.bytes + b_loads * b.bytes, results * result.bytes) / network_;
-  // What the buffers do not bridge while loads wait behind the stores of a turn.
-  const double behind = columns * result.memory * active;
-  const double queued = turns * steps * queue + (turns - 1) * behind;
-  const double stall = std::max(0.0, behind - (t.load_buffers * step - held));
   const double work = (turns * steps - 1) * step + std::max(compute, port - first_port) +
-                      (turns - 1) * std::max(bubble, stall);
-  const double run =
-      std::max({work, std::max(memory, network) - last_stores - first_shared, queued});
+                      (turns - 1) * bubble;
+  const double run = std::max({work, std::max(memory, network) - last_stores - first_shared,
+                               turns * steps * queue});
   return fill + run + tail + (split ? combine_cycles(t.splits) : 0);
 }
 

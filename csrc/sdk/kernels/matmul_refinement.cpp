@@ -74,8 +74,11 @@ class Neighbours {
       other.cluster_cols = cols;
       add(other);
     };
-    if (t.cluster_cols < ceil_div(p_.n, t.n)) cluster(t.cluster_rows, t.cluster_cols * 2);
-    if (t.cluster_rows < ceil_div(p_.m, t.m)) cluster(t.cluster_rows * 2, t.cluster_cols);
+    const bool wider = t.cluster_cols < ceil_div(p_.n, t.n);
+    const bool taller = t.cluster_rows < ceil_div(p_.m, t.m);
+    if (wider) cluster(t.cluster_rows, t.cluster_cols * 2);
+    if (taller) cluster(t.cluster_rows * 2, t.cluster_cols);
+    if (wider && taller) cluster(t.cluster_rows * 2, t.cluster_cols * 2);
     if (t.cluster_cols % 2 == 0) cluster(t.cluster_rows, t.cluster_cols / 2);
     if (t.cluster_rows % 2 == 0) cluster(t.cluster_rows / 2, t.cluster_cols);
   }
@@ -84,7 +87,8 @@ class Neighbours {
   // so that products add up in the same order.
   void depths(const MatmulTiling& t) {
     const int64_t all = t.splits == 1 ? p_.k : matmul_split_length(machine_, p_.k, t.splits);
-    for (const int64_t k : {t.k * 2, half(t.k, kDepthUnit), all}) {
+    const int64_t even = ceil_div(all, ceil_div(all, t.k) * kDepthUnit) * kDepthUnit;
+    for (const int64_t k : {t.k * 2, half(t.k, kDepthUnit), even, all}) {
       if (k == 0 || k > all) continue;
       MatmulTiling other = t;
       other.k = k;

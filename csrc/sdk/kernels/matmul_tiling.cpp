@@ -56,11 +56,18 @@ std::vector<int64_t> candidate_sides(int64_t extent, int64_t array, int64_t unit
 
 std::vector<int64_t> candidate_depths(int64_t k, int64_t array) {
   constexpr int64_t kSmallest = 16;
+  constexpr int64_t kUnit = 16;  // products add up in the same order whatever the depth
+  constexpr int kEvenDepths = 3;
+  constexpr int64_t kDeepest = 512;
   std::vector<int64_t> depths;
   for (int64_t depth = kSmallest; depth < array; depth *= 2) add_side(depths, depth, k, kSmallest);
   for (int64_t multiple = 1; multiple <= 4 || multiple * array <= 128; multiple *= 2) {
     add_side(depths, multiple * array, k, kSmallest);
   }
+  for (int part = 1; part <= kEvenDepths && k <= kDeepest; ++part) {
+    add_side(depths, part == 1 ? k : ceil_div(k, part * kUnit) * kUnit, k, kSmallest);
+  }
+  std::ranges::sort(depths, std::greater<>());
   return depths;
 }
 
@@ -140,16 +147,17 @@ void set_cluster(const MatmulModel& model, int cores, MatmulTiling& tile) {
 std::vector<Ranked> rank(const MatmulModel& model, const sim::Machine& machine,
                          const MatmulProblem& p, int splits, double limit) {
   constexpr int64_t kRowUnit = 8;
-  constexpr int kParts = 16;
+  constexpr int kParts = 32;
+  constexpr int kFewWidths = 4;
   constexpr double kClose = 1.1;  // tiles whose bound is this near the best are looked at
   const int64_t width = machine.matrix.cols;
   const int64_t depth = splits == 1 ? p.k : matmul_split_length(machine, p.k, splits);
-  std::vector<int64_t> depths = candidate_depths(depth, machine.matrix.rows);
-  std::ranges::reverse(depths);
+  const std::vector<int64_t> depths = candidate_depths(depth, machine.matrix.rows);
 
   const double sums = splits == 1 ? 0 : model.combine_cycles(splits);
   std::vector<Ranked> tiles;
-  const std::vector<int64_t> columns = candidate_sides(p.n, width, width, kParts);
+  const std::vector<int64_t> columns =
+      candidate_sides(p.n, width, p.n <= kFewWidths * width ? kRowUnit : width, kParts);
   for (const int64_t m : candidate_sides(p.m, machine.matrix.rows, kRowUnit, kParts)) {
     for (const int64_t n : columns) {
       const MatmulTiling tile{.m = m, .n = n, .splits = splits};
@@ -170,6 +178,39 @@ std::vector<Ranked> rank(const MatmulModel& model, const sim::Machine& machine,
   }
   std::ranges::stable_sort(ranked, {}, &Ranked::cycles);
   return ranked;
+}
+
+// The fastest of the best candidates of a product that is too large for the timer: each is timed over
+// as many rows, or columns of a few rows, as are affordable, and the model says how much longer all
+// of them take.
+MatmulTiling fastest_by_parts(const sim::Machine& machine, const MatmulProblem& p,
+                             std::span<const Ranked> ranked) {
+  constexpr double kMostInstructionsEach = 3000;
+  constexpr size_t kMostTimed = 8;
+  constexpr int64_t kFewestTurns = 4;  // of a core: else how programs fall to cores decides
+  Ranked best{.tiling = ranked[0].tiling};
+  for (const Ranked& candidate : ranked.first(std::min(ranked.size(), kMostTimed))) {
+    const MatmulTiling& tiling = candidate.tiling;
+    MatmulProblem part = p;
+    // Only as many blocks of one extent as leave no more than the affordable instructions.
+    const auto shorten = [&](int64_t MatmulProblem::* extent, int64_t block) {
+      part.*extent = std::min(p.*extent, block);
+      const double each = MatmulModel(machine, part).instructions(tiling);
+      const auto blocks = std::max(1.0, std::floor(kMostInstructionsEach / each));
+      part.*extent = std::min(p.*extent, block * static_cast<int64_t>(blocks));
+      return each <= kMostInstructionsEach;
+    };
+    if (!shorten(&MatmulProblem::m, tiling.m * tiling.cluster_rows) &&
+        !shorten(&MatmulProblem::n, tiling.n * tiling.cluster_cols)) {
+      continue;
+    }
+    if (matmul_grid(part, tiling) < kFewestTurns * machine.core.count) continue;
+    const auto timed = static_cast<double>(simulate_matmul(machine, part, tiling).cycles);
+    const double cycles = timed * MatmulModel(machine, p).cycles(tiling) /
+                          MatmulModel(machine, part).cycles(tiling);
+    if (cycles < best.cycles) best = {cycles, tiling};
+  }
+  return best.tiling;
 }
 
 }  // namespace
@@ -213,7 +254,7 @@ MatmulTiling search_matmul_tiling(const sim::Machine& machine, const MatmulProbl
   MatmulSimulation simulation(machine, problem);
   MatmulRefinement refinement(machine, problem, model, simulation, close);
   if (close.empty() || (close.size() == 1 && !refinement.affords(close[0]))) {
-    return ranked[0].tiling;
+    return fastest_by_parts(machine, problem, ranked);
   }
   TimedTiling best{{}, std::numeric_limits<uint64_t>::max()};
   for (const MatmulTiling& tiling : close) {
