@@ -48,40 +48,44 @@ class Hbm {
   // The channels' time for bursts and rows; `reads` and `writes` (an atomic add does both).
   HbmAccess price(const Footprint& footprint, bool reads, bool writes) const;
 
-  // Takes the memory from `time` (ticks) on; returns when the last byte has passed. Reads go first:
-  // they wait for each other alone, writes for all that asked before. Those that a read overtakes
-  // finish as they were told; the read's time is taken from the writes that ask later.
+  // Takes the memory from `time` (ticks) on; returns when the last byte has passed. An access waits
+  // for those of its class and of the classes before it. Those that it overtakes finish as they were
+  // told: its time is taken from the ones that ask later.
   uint64_t serve(uint64_t time, const HbmAccess& access) {
     uint64_t ticks = access.ticks;
     if (access.writes && (read_since_write_ || access.reads)) ticks += access.turn;
     read_since_write_ = access.reads;
     busy_ += ticks;
-    uint64_t passed = all_.reserve(time, ticks);
-    if (!access.writes) passed = reads_.reserve(time, ticks);
+    uint64_t passed = time;
+    for (size_t i = kClasses; i-- > class_of(access);) passed = calendars_[i].reserve(time, ticks);
     return std::max(passed, time + access.alone);
   }
   void retire(uint64_t time) {
-    all_.retire(time);
-    reads_.retire(time);
+    for (Calendar& calendar : calendars_) calendar.retire(time);
   }
 
   uint64_t busy() const { return busy_; }  // ticks
-  // When all that was asked has passed: as much work ends as soon in any order.
-  uint64_t drained() const { return all_.last(); }
+  // When all that was asked for has passed: as much work ends as soon in any order.
+  uint64_t drained() const { return calendars_.back().last(); }
 
   // As Calendar's.
   void append_state(uint64_t floor, uint64_t origin, std::vector<uint64_t>& words) const {
-    all_.append_state(floor, origin, words);
-    reads_.append_state(floor, origin, words);
+    for (const Calendar& calendar : calendars_) calendar.append_state(floor, origin, words);
     words.push_back(static_cast<uint64_t>(read_since_write_));
   }
   void shift(uint64_t ticks, uint64_t busy) {
-    all_.shift(ticks);
-    reads_.shift(ticks);
+    for (Calendar& calendar : calendars_) calendar.shift(ticks);
     busy_ += busy;
   }
 
  private:
+  // Reads of no more than a row, other reads, writes.
+  static constexpr size_t kClasses = 3;
+  size_t class_of(const HbmAccess& access) const {
+    if (access.writes) return 2;
+    return access.bytes <= row_ ? 0 : 1;
+  }
+
   int64_t burst_;
   int64_t interleave_;
   int64_t row_;
@@ -92,8 +96,7 @@ class Hbm {
   uint64_t row_least_;
   uint64_t row_miss_;
   uint64_t turn_;
-  Calendar all_;
-  Calendar reads_;
+  std::array<Calendar, kClasses> calendars_;  // each with all that its class waits for
   bool read_since_write_ = false;
   uint64_t busy_ = 0;
 };

@@ -11,7 +11,7 @@ namespace {
 
 // How many tilings are simulated from a start, and for how many tile instructions.
 constexpr int kMostSimulated = 32;
-constexpr double kMostInstructions = 4000;
+constexpr double kMostInstructions = 6000;
 
 constexpr int64_t kSmallestSide = 8;
 constexpr int64_t kDepthUnit = 16;
@@ -25,7 +25,6 @@ class Neighbours {
   // Tilings that differ from `t` in one thing and have not been seen; from now on they have.
   std::vector<MatmulTiling> of(const MatmulTiling& t) {
     found_.clear();
-    if (p_.form.groups == MatmulForm::Groups::none) clusters(t);
     depths(t);
     const auto with = [&](auto change) {
       MatmulTiling other = t;
@@ -43,6 +42,7 @@ class Neighbours {
     if (t.chunk > kSmallestSide)
       with([](MatmulTiling& o) { o.chunk = half(o.chunk, kSmallestSide); });
     if (t.chunk < t.n) with([](MatmulTiling& o) { o.chunk = std::min(o.n, o.chunk * 2); });
+    if (p_.form.groups == MatmulForm::Groups::none) clusters(t);
     return found_;
   }
 
@@ -87,9 +87,10 @@ class Neighbours {
   // so that products add up in the same order.
   void depths(const MatmulTiling& t) {
     const int64_t all = t.splits == 1 ? p_.k : matmul_split_length(machine_, p_.k, t.splits);
+    if (all == 0) return;
     const int64_t even = ceil_div(all, ceil_div(all, t.k) * kDepthUnit) * kDepthUnit;
     for (const int64_t k : {t.k * 2, half(t.k, kDepthUnit), even, all}) {
-      if (k == 0 || k > all) continue;
+      if (k > all) continue;
       MatmulTiling other = t;
       other.k = k;
       add(other);

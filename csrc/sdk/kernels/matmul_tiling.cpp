@@ -61,7 +61,7 @@ std::vector<int64_t> candidate_depths(int64_t k, int64_t array) {
   constexpr int64_t kDeepest = 512;
   std::vector<int64_t> depths;
   for (int64_t depth = kSmallest; depth < array; depth *= 2) add_side(depths, depth, k, kSmallest);
-  for (int64_t multiple = 1; multiple <= 4 || multiple * array <= 128; multiple *= 2) {
+  for (int64_t multiple = 1; multiple <= 4 || multiple * array <= 128; ++multiple) {
     add_side(depths, multiple * array, k, kSmallest);
   }
   for (int part = 1; part <= kEvenDepths && k <= kDeepest; ++part) {
