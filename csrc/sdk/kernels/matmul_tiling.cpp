@@ -156,8 +156,10 @@ std::vector<Ranked> rank(const MatmulModel& model, const sim::Machine& machine,
 
   const double sums = splits == 1 ? 0 : model.combine_cycles(splits);
   std::vector<Ranked> tiles;
-  const std::vector<int64_t> columns =
-      candidate_sides(p.n, width, p.n <= kFewWidths * width ? kRowUnit : width, kParts);
+  // Of few columns also what begins at whole bursts.
+  const int64_t burst = std::max<int64_t>(machine.dma.burst_bytes / sim::size_of(p.form.type), kRowUnit);
+  const std::vector<int64_t> columns = candidate_sides(
+      p.n, width, p.n <= kFewWidths * width ? std::min(burst, width) : width, kParts);
   for (const int64_t m : candidate_sides(p.m, machine.matrix.rows, kRowUnit, kParts)) {
     for (const int64_t n : columns) {
       const MatmulTiling tile{.m = m, .n = n, .splits = splits};
