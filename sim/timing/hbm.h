@@ -49,8 +49,8 @@ class Hbm {
   HbmAccess price(const Footprint& footprint, bool reads, bool writes) const;
 
   // Takes the memory from `time` (ticks) on; returns when the last byte has passed. An access waits
-  // for those of its class and of the classes before it. Those that it overtakes finish as they were
-  // told: its time is taken from the ones that ask later.
+  // for those of its class and of the classes before it. Those that it overtakes finish as they
+  // were told: its time is taken from the ones that ask later.
   uint64_t serve(uint64_t time, const HbmAccess& access) {
     uint64_t ticks = access.ticks;
     if (access.writes && (read_since_write_ || access.reads)) ticks += access.turn;

@@ -141,10 +141,10 @@ double MatmulModel::cycles(const MatmulTiling& t) const {
   const double memory = a_loads * a.memory + b_loads * b.memory + results * result.memory;
   const double network =
       std::max(a_loads * a.bytes + b_loads * b.bytes, results * result.bytes) / network_;
-  const double work = (turns * steps - 1) * step + std::max(compute, port - first_port) +
-                      (turns - 1) * bubble;
-  const double run = std::max({work, std::max(memory, network) - last_stores - first_shared,
-                               turns * steps * queue});
+  const double work =
+      (turns * steps - 1) * step + std::max(compute, port - first_port) + (turns - 1) * bubble;
+  const double run = std::max(
+      {work, std::max(memory, network) - last_stores - first_shared, turns * steps * queue});
   return fill + run + tail + (split ? combine_cycles(t.splits) : 0);
 }
 

@@ -157,7 +157,8 @@ std::vector<Ranked> rank(const MatmulModel& model, const sim::Machine& machine,
   const double sums = splits == 1 ? 0 : model.combine_cycles(splits);
   std::vector<Ranked> tiles;
   // Of few columns also what begins at whole bursts.
-  const int64_t burst = std::max<int64_t>(machine.dma.burst_bytes / sim::size_of(p.form.type), kRowUnit);
+  const int64_t burst =
+      std::max<int64_t>(machine.dma.burst_bytes / sim::size_of(p.form.type), kRowUnit);
   const std::vector<int64_t> columns = candidate_sides(
       p.n, width, p.n <= kFewWidths * width ? std::min(burst, width) : width, kParts);
   for (const int64_t m : candidate_sides(p.m, machine.matrix.rows, kRowUnit, kParts)) {
@@ -182,11 +183,11 @@ std::vector<Ranked> rank(const MatmulModel& model, const sim::Machine& machine,
   return ranked;
 }
 
-// The fastest of the best candidates of a product that is too large for the timer: each is timed over
-// as many rows, or columns of a few rows, as are affordable, and the model says how much longer all
-// of them take.
+// The fastest of the best candidates of a product that is too large for the timer: each is timed
+// over as many rows, or columns of a few rows, as are affordable, and the model says how much
+// longer all of them take.
 MatmulTiling fastest_by_parts(const sim::Machine& machine, const MatmulProblem& p,
-                             std::span<const Ranked> ranked) {
+                              std::span<const Ranked> ranked) {
   constexpr double kMostInstructionsEach = 3000;
   constexpr size_t kMostTimed = 8;
   constexpr int64_t kFewestTurns = 4;  // of a core: else how programs fall to cores decides
@@ -208,8 +209,8 @@ MatmulTiling fastest_by_parts(const sim::Machine& machine, const MatmulProblem& 
     }
     if (matmul_grid(part, tiling) < kFewestTurns * machine.core.count) continue;
     const auto timed = static_cast<double>(simulate_matmul(machine, part, tiling).cycles);
-    const double cycles = timed * MatmulModel(machine, p).cycles(tiling) /
-                          MatmulModel(machine, part).cycles(tiling);
+    const double cycles =
+        timed * MatmulModel(machine, p).cycles(tiling) / MatmulModel(machine, part).cycles(tiling);
     if (cycles < best.cycles) best = {cycles, tiling};
   }
   return best.tiling;

@@ -63,7 +63,10 @@ def test_halved_bandwidth_in_a_copied_machine_file(gemm, machine_file):
     halved = gemm(size, "--arch", machine_file(N1_BANDWIDTH))
     full = gemm(size, "--arch", "n1")
     assert 1.8 <= halved["device_ns"] / full["device_ns"] <= 2.1
-    assert halved["hbm_bytes"] == full["hbm_bytes"]
+    assert halved["macs"] == full["macs"] == 64 * 4096 * 14336
+    # The tiles may differ, so operands may be read more than once.
+    compulsory = 2 * (64 * 4096 + 4096 * 14336 + 64 * 14336)
+    assert compulsory <= min(halved["hbm_bytes"], full["hbm_bytes"]) < 1.05 * compulsory
 
 
 def test_set_changes_keys(gemm):

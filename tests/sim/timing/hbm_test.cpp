@@ -246,6 +246,25 @@ TEST(Hbm, CopiesLoseLittleToTurning) {
   EXPECT_EQ(filled, streamed);  // nothing is read, nobody turns
 }
 
+TEST(Hbm, ReadsGoBeforeWritesAndShortOnesFirst) {
+  const Machine machine = load_machine("n1");
+  const Hbm prices(machine);
+  const HbmAccess write = prices.price({.run = 16384}, false, true);
+  const HbmAccess read = prices.price({.run = 16384}, true, false);
+  const HbmAccess row = prices.price({.run = machine.hbm.row_bytes}, true, false);
+  Hbm hbm(machine);
+  const uint64_t written = hbm.serve(0, write);
+  const uint64_t first = hbm.serve(0, read);
+  EXPECT_EQ(first, Hbm(machine).serve(0, read));
+  EXPECT_EQ(hbm.serve(0, row), Hbm(machine).serve(0, row));
+  EXPECT_EQ(hbm.serve(0, read), first + row.ticks + read.ticks);
+  EXPECT_EQ(hbm.drained(), written + 2 * read.ticks + row.ticks);
+  const uint64_t last = hbm.serve(0, write);
+  EXPECT_EQ(last, written + 2 * read.ticks + row.ticks + write.ticks + write.turn);
+  EXPECT_EQ(hbm.drained(), last);
+  EXPECT_EQ(hbm.busy(), last);
+}
+
 TEST(Hbm, AlignmentWithinABurstCounts) {
   const auto bursts = [](int64_t offset, int64_t element) {
     const Sample sample(kRead, 1,

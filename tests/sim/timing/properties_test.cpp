@@ -100,9 +100,8 @@ TEST(Properties, WorkDoesNotDependOnTheMemory) {
 
 TEST(Properties, AFasterMemoryAddsAtMostHalfAPercent) {
   Random random(3);
-  for (int i = 0; i < 120; ++i) {
+  for (int i = 0; i < 2000; ++i) {
     Machine machine = random_machine(random);
-    machine.noc.total_bytes_per_cycle = 65536;
     const auto sample = random_sample(random);
     auto before = double(Timer(machine).simulate(sample->launch).cycles);
     const auto faster = [&](const char* what) {
@@ -141,16 +140,13 @@ TEST(Properties, LimitsDoNotChangeTheAnswer) {
   }
 }
 
-// docs/timing.md, "A bigger array". Memory and network do not decide: where they do, quicker
-// products may ask for them in an order that takes longer.
+// docs/timing.md, "A bigger array".
 TEST(Properties, ABiggerArrayCostsAtMostItsFill) {
   constexpr int kSide = 64;    // of kGemm's products
   constexpr int kBuffers = 4;  // of its operands
   Random random(4);
-  for (int i = 0; i < 400; ++i) {
+  for (int i = 0; i < 2000; ++i) {
     Machine machine = random_machine(random);
-    machine.hbm.bandwidth_gbps = 40000;
-    machine.noc.total_bytes_per_cycle = 65536;
     machine.matrix.load_rows = random.one_of({1, 2, 4});
     Machine bigger = machine;
     const int64_t grown = random.upto(3);
@@ -171,7 +167,10 @@ TEST(Properties, ABiggerArrayCostsAtMostItsFill) {
     const int64_t most = least + programs * more(after.latency, before.latency) +
                          products * more(after.occupancy, before.occupancy) +
                          products * more(after.sources, before.sources) / kBuffers;
-    EXPECT_LE(int64_t(Timer(bigger).simulate(gemm.launch).cycles), most) << "launch " << i;
+    // Transfers that share the memory in other pieces are rounded differently.
+    const int64_t rounding = most / 1000;
+    EXPECT_LE(int64_t(Timer(bigger).simulate(gemm.launch).cycles), most + rounding)
+        << "launch " << i;
   }
 }
 

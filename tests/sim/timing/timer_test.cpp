@@ -58,6 +58,23 @@ TEST(TimerByHand, LoadComputeStore) {
   EXPECT_EQ(cycles("d.load a, x[0], (64):(1)\nv.add b, a, 1.0\nd.store x[0], b, (64):(1)"), 238u);
 }
 
+TEST(TimerByHand, ALaunchEndsWhenTheMemoryHasServedAll) {
+  Machine machine = tiny_machine();
+  machine.hbm.row_bytes = 64;
+  machine.hbm.channels = 1;
+  machine.dma.bytes_per_cycle = machine.noc.bytes_per_cycle = 4096;
+  machine.noc.total_bytes_per_cycle = 4096;
+  // Filled at 1 + 4 + 5, set up until 20; 256 bytes until 24, there at 124.
+  const std::string store = "v.fill c, 0.0, (1, 64)\nd.store x[0], c, (64):(1)";
+  EXPECT_EQ(cycles(store, machine), 124u);
+  // The load waits for the second fill, 5 + 2 + 5, and is set up until 22. It overtakes the store:
+  // its bytes have passed at 26, there at 126. The store's last ones pass at 28.
+  EXPECT_EQ(cycles("v.fill c, 0.0, (1, 64)\nv.fill a, 0.0, (1, 32)\nd.store x[0], c, (64):(1)\n"
+                   "d.load a, x[0], (64):(1)",
+                   machine),
+            128u);
+}
+
 TEST(TimerByHand, WriteAfterReadAndWriteAfterWrite) {
   // The copy reads a until 119; only then may the second load begin: 119 + 10 + 4 + 100.
   EXPECT_EQ(cycles("d.load a, x[0], (64):(1)\nv.copy b, a\nd.load a, x[0], (64):(1)"), 233u);
