@@ -229,10 +229,11 @@ npuStatus plan_attention(const sim::Machine& machine, AttentionCall& call) {
 }
 
 void AttentionCall::divide() {
-  heads_each = even_part(group, std::min(group, form.rows));
+  const RowDivision rows = divide_rows(form, group, query_len);
+  heads_each = rows.heads;
   head_chunks = k.heads() * ceil_div(group, heads_each);
-  tokens_each = even_part(query_len, form.rows / heads_each);
-  query_tiles = ceil_div(query_len, tokens_each * form.blocks);
+  tokens_each = rows.tokens;
+  query_tiles = rows.tiles;
 }
 
 int64_t AttentionCall::most_keys() const {

@@ -18,7 +18,7 @@ namespace {
 // the time of a search; and those alone that the cost model finds no worse than this, times the
 // best.
 constexpr size_t kMostSimulated = 10;
-constexpr double kMostInstructions = 20000;
+constexpr double kMostInstructions = 40000;
 constexpr double kNear = 1.6;
 
 // Tensors without data: where one lies makes no difference to the time of what it is used for.
@@ -90,12 +90,18 @@ std::optional<uint64_t> simulate(const sim::Machine& machine, const AttentionWor
 AttentionForm search(const sim::Machine& machine, const AttentionWork& work,
                      const AttentionForm& form) {
   const std::vector<RankedBlocks> ranked = rank_blocks(machine, work, form);
+  if (ranked[0].instructions > kMostInstructions) return ranked[0].form;
   std::vector<AttentionForm> close;
+  AttentionForm one_block = form;
+  if (take_few_rows(machine, work, one_block) && fit(machine, one_block)) {
+    close.push_back(one_block);
+  }
   double instructions = 0;
   for (const RankedBlocks& candidate : ranked) {
-    instructions += candidate.instructions;
     const bool is_near = candidate.cycles <= kNear * ranked[0].cycles;
-    if (!is_near || close.size() == kMostSimulated || instructions > kMostInstructions) break;
+    if (!is_near || instructions + candidate.instructions > kMostInstructions) continue;
+    if (close.size() == kMostSimulated) break;
+    instructions += candidate.instructions;
     close.push_back(candidate.form);
   }
   AttentionForm best = ranked[0].form;
@@ -113,7 +119,9 @@ AttentionForm search(const sim::Machine& machine, const AttentionWork& work,
 }  // namespace
 
 void choose_blocks(const sim::Machine& machine, const AttentionWork& work, AttentionForm& form) {
-  if (take_few_rows(machine, work, form)) return;
+  // A step of generation waits for the memory alone, and each has another number of keys.
+  const bool decodes = form.paged || work.query_len == 1;
+  if (decodes && take_few_rows(machine, work, form)) return;
   static auto* const choices = new sdk::Choices<11, 3>("attention");
   const auto key = form.key();
   const auto chosen = choices->get(

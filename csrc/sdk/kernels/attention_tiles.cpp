@@ -63,11 +63,9 @@ class BlockCosts {
       : machine_(machine), work_(work) {}
 
   double of(const AttentionForm& form) const {
-    const int64_t heads = even_part(work_.group, std::min(work_.group, form.rows));
-    const int64_t tokens = even_part(work_.query_len, form.rows / heads);
+    const auto [heads, tokens, tiles] = divide_rows(form, work_.group, work_.query_len);
     const int64_t rows = tokens * heads;
     const int64_t chunks = work_.kv_heads * ceil_div(work_.group, heads) * work_.sequences;
-    const int64_t tiles = ceil_div(work_.query_len, tokens * form.blocks);
     const double own = fill_and_drain(machine_) + static_cast<double>(rows * form.value_dim) *
                                                       form.blocks * kResultPasses /
                                                       machine_.vector.lanes;
@@ -89,12 +87,11 @@ class BlockCosts {
   double instructions(const AttentionForm& form) const {
     constexpr double kOwn = 24;    // of a block, besides those for its ranges
     constexpr double kRange = 16;  // of a block for a range
-    const int64_t heads = even_part(work_.group, std::min(work_.group, form.rows));
-    const int64_t tokens = even_part(work_.query_len, form.rows / heads) * form.blocks;
+    const auto [heads, tokens, tiles] = divide_rows(form, work_.group, work_.query_len);
     const int64_t chunks = work_.kv_heads * ceil_div(work_.group, heads) * work_.sequences;
     double each = 0;
-    for (int64_t first = 0; first < work_.query_len; first += tokens) {
-      each += kOwn + kRange * static_cast<double>(ranges_seen(form, first + tokens));
+    for (int64_t tile = 1; tile <= tiles; ++tile) {
+      each += kOwn + kRange * static_cast<double>(ranges_seen(form, tile * tokens * form.blocks));
     }
     return each * form.blocks * static_cast<double>(chunks);
   }
@@ -206,6 +203,16 @@ int64_t scratchpad_bytes(const AttentionForm& f) {
   }
   bytes += f.keys * (f.paged ? kKeyNumbers + kPagedKeys : kKeyNumbers);
   return bytes + kAlignment;
+}
+
+RowDivision divide_rows(const AttentionForm& form, int64_t group, int64_t query_len) {
+  RowDivision division;
+  division.heads = even_part(group, std::min(group, form.rows));
+  // A decode form's blocks are of heads.
+  const int64_t blocks = form.decode ? 1 : form.blocks;
+  division.tiles = ceil_div(query_len, form.rows / division.heads * blocks);
+  division.tokens = ceil_div(query_len, division.tiles * blocks);
+  return division;
 }
 
 bool take_few_rows(const sim::Machine& machine, const AttentionWork& work, AttentionForm& form) {

@@ -30,7 +30,15 @@ struct AttentionWork {
   int64_t window = 0;
 };
 
-// Where one block takes all rows there is nothing to compare: makes the form that, else leaves it.
+// How programs divide the query rows of a KV head, which are `group` heads of `query_len` tokens.
+struct RowDivision {
+  int64_t heads = 1;   // of a block
+  int64_t tokens = 1;  // of a block
+  int64_t tiles = 1;   // how many programs share the tokens
+};
+RowDivision divide_rows(const AttentionForm& form, int64_t group, int64_t query_len);
+
+// Makes the form that of one block, where the array takes all rows at once; else leaves it.
 bool take_few_rows(const sim::Machine& machine, const AttentionWork& work, AttentionForm& form);
 
 struct RankedBlocks {

@@ -3,8 +3,12 @@
 import json
 from itertools import pairwise
 from pathlib import Path
+from random import Random
 
 import pytest
+
+from npu_torch import _C
+from npu_torch.estimate import kernels
 
 N1 = "--arch n1"
 ATTENTION = "--heads 8 --kv-heads 2 --head-dim 64"
@@ -53,6 +57,53 @@ def test_a_faster_memory_takes_no_longer(timed, question):
     ]
     for slower, faster in pairwise(times):
         assert faster <= 1.005 * slower, times
+
+
+# Columns are whole bursts: a row that is not touches one more. Smaller launches take little but the
+# latency of the memory, and some tens of cycles more or less.
+def draw_attention(draw):
+    heads = draw.choice([8, 16, 32])
+    more = [1, heads, 8, draw.choice([64, 128]), draw.randint(64, 2500), draw.random() < 0.6]
+    return kernels.attention, more, [*more[:4], draw.randint(32, more[4]), more[5]]
+
+
+def draw_rows(kernel):
+    def draw(random):
+        rows, bursts = random.randint(200, 8000), random.randint(8, 128)
+        fewer = random.randint(rows // 3, rows)
+        if random.random() < 0.5:
+            return kernel, [rows, 32 * bursts], [fewer, 32 * bursts]
+        return kernel, [rows, 32 * bursts], [rows, 32 * random.randint(4, bursts)]
+
+    return draw
+
+
+def draw_copy(random):
+    bursts = random.randint(1000, 1 << 20)
+    return kernels.copy, [32 * bursts], [32 * random.randint(bursts // 3, bursts)]
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        draw_attention,
+        draw_rows(kernels.rms_norm),
+        draw_rows(kernels.softmax),
+        draw_rows(kernels.silu_and_mul),
+        draw_copy,
+    ],
+    ids=["attention", "rms_norm", "softmax", "silu_and_mul", "copy"],
+)
+def test_less_work_takes_no_longer(draw):
+    def cycles(kernel, sizes):
+        estimator = _C.Estimator("n1", [])
+        kernel(estimator, *sizes, "bf16")()
+        return estimator.total()["cycles"]
+
+    random = Random(1)
+    for _ in range(60):
+        kernel, more, less = draw(random)
+        assert cycles(kernel, less) <= 1.02 * cycles(kernel, more), (more, less)
 
 
 def test_attention(timed):
