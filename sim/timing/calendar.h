@@ -51,10 +51,13 @@ class Calendar {
 
   // What requests from `floor` on will meet, relative to `origin`: equal words, equal answers.
   void append_state(uint64_t floor, uint64_t origin, std::vector<uint64_t>& words) const {
+    const size_t count = words.size();
+    words.push_back(0);
     for (size_t i = head_; i < gaps_.size(); ++i) {
       if (gaps_[i].end <= floor) continue;
       words.push_back(std::max(gaps_[i].begin, floor) - origin);
       words.push_back(gaps_[i].end - origin);
+      ++words[count];
     }
     words.push_back(std::max(tail_, floor) - origin);
   }

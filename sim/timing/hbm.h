@@ -79,7 +79,7 @@ class Hbm {
   }
 
  private:
-  // Reads of no more than a row, other reads, writes.
+  // Reads of no more than a row, other reads, writes (of which atomic adds are).
   static constexpr size_t kClasses = 3;
   size_t class_of(const HbmAccess& access) const {
     if (access.writes) return 2;

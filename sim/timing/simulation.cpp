@@ -154,6 +154,8 @@ void Simulation::transfer(std::span<const Transfer> members) {
     Calendar& trunk = reads ? state_.trunk_read : state_.trunk_write;
     fetched = std::max(fetched, trunk.reserve(asked, trunk_bandwidth_.ticks(cost.memory.bytes)));
   }
+  // What has been overtaken is done later than it was told.
+  const uint64_t drained = to_cycles_up(state_.hbm.drained()) + latency_;
   for (const Transfer& member : members) {
     CoreState& core = *member.core;
     Calendar& port = reads ? core.port_read : core.port_write;
@@ -174,7 +176,7 @@ void Simulation::transfer(std::span<const Transfer> members) {
       core.hazards[own.dst].written = done;
       core.hazards[own.dst].by_matrix = false;
     }
-    core.end = std::max(core.end, done);
+    core.end = std::max({core.end, done, drained});
     count(machine_, own, state_.counters);
   }
 }
@@ -414,8 +416,6 @@ void Simulation::check_none_blocked() {
 
 Timing Simulation::account() const {
   Timing timing;
-  // Writes that reads have overtaken may be left when the last core is done.
-  if (state_.hbm.busy() > 0) timing.cycles = to_cycles_up(state_.hbm.drained()) + latency_;
   for (const CoreState& core : state_.cores) {
     timing.cycles = std::max({timing.cycles, core.end, core.issue});
   }

@@ -110,7 +110,7 @@ struct AttentionCall {
   int64_t partial_bytes() const {
     return (parts + sequences) * partial_rows() * (out.dim() + 2) * sim::size_of(form.compute());
   }
-  // Fills heads_each to query_tiles for a form whose blocks are of successive tokens.
+  // Fills heads_each to query_tiles.
   void divide();
 
   // Keys that a sequence's queries see, at most.

@@ -90,19 +90,19 @@ std::optional<uint64_t> simulate(const sim::Machine& machine, const AttentionWor
 AttentionForm search(const sim::Machine& machine, const AttentionWork& work,
                      const AttentionForm& form) {
   const std::vector<RankedBlocks> ranked = rank_blocks(machine, work, form);
+  if (ranked.empty()) return usual_blocks(machine, form);
   if (ranked[0].instructions > kMostInstructions) return ranked[0].form;
   std::vector<AttentionForm> close;
+  double instructions = 0;
+  for (const RankedBlocks& candidate : ranked) {
+    if (candidate.cycles > kNear * ranked[0].cycles || close.size() == kMostSimulated) break;
+    if (instructions + candidate.instructions > kMostInstructions) continue;
+    instructions += candidate.instructions;
+    close.push_back(candidate.form);
+  }
   AttentionForm one_block = form;
   if (take_few_rows(machine, work, one_block) && fit(machine, one_block)) {
     close.push_back(one_block);
-  }
-  double instructions = 0;
-  for (const RankedBlocks& candidate : ranked) {
-    const bool is_near = candidate.cycles <= kNear * ranked[0].cycles;
-    if (!is_near || instructions + candidate.instructions > kMostInstructions) continue;
-    if (close.size() == kMostSimulated) break;
-    instructions += candidate.instructions;
-    close.push_back(candidate.form);
   }
   AttentionForm best = ranked[0].form;
   if (close.size() < 2) return best;

@@ -226,6 +226,14 @@ bool take_few_rows(const sim::Machine& machine, const AttentionWork& work, Atten
   return true;
 }
 
+AttentionForm usual_blocks(const sim::Machine& machine, const AttentionForm& form) {
+  AttentionForm usual = form;
+  usual.blocks = 2;
+  usual.rows = machine.matrix.rows;
+  usual.keys = keys_of_many_rows(machine);
+  return usual;
+}
+
 std::vector<RankedBlocks> rank_blocks(const sim::Machine& machine, const AttentionWork& work,
                                       const AttentionForm& form) {
   const int64_t needed = work.group * work.query_len;
@@ -238,7 +246,8 @@ std::vector<RankedBlocks> rank_blocks(const sim::Machine& machine, const Attenti
   std::vector<RankedBlocks> ranked;
   for (tried.rows = kFewestRows; tried.rows <= kMostArrays * machine.matrix.rows; tried.rows *= 2) {
     for (tried.blocks = 1; tried.blocks <= 2; ++tried.blocks) {
-      if (tried.rows * tried.blocks >= 2 * needed) continue;
+      const bool is_smallest = tried.rows == kFewestRows && tried.blocks == 1;
+      if (tried.rows * tried.blocks >= 2 * needed && !is_smallest) continue;
       tried.keys = keys;
       halve(machine, tried, tried.keys, fewest);
       for (; tried.keys >= fewest && fits(machine, tried); tried.keys /= 2) {
@@ -246,12 +255,6 @@ std::vector<RankedBlocks> rank_blocks(const sim::Machine& machine, const Attenti
         ranked.push_back({tried, cost, costs.instructions(tried)});
       }
     }
-  }
-  if (ranked.empty()) {
-    tried.blocks = 2;
-    tried.rows = machine.matrix.rows;
-    tried.keys = keys;
-    return {{tried, 0, 0}};
   }
   // Of equals those with more rows.
   std::ranges::reverse(ranked);

@@ -41,14 +41,17 @@ RowDivision divide_rows(const AttentionForm& form, int64_t group, int64_t query_
 // Makes the form that of one block, where the array takes all rows at once; else leaves it.
 bool take_few_rows(const sim::Machine& machine, const AttentionWork& work, AttentionForm& form);
 
+// Two blocks of the array's rows: what fit() shrinks where nothing else fits.
+AttentionForm usual_blocks(const sim::Machine& machine, const AttentionForm& form);
+
 struct RankedBlocks {
   AttentionForm form;       // with rows and keys, and whether its rows are one block or two
   double cycles = 0;        // of the launch, by a cost model that is good for comparing
   double instructions = 0;  // of the launch, about
 };
 
-// The sizes that a form may have, the best first as far as the cost model tells. Needs the form's
-// types and head dimensions.
+// The sizes that a form may have, the best first as far as the cost model tells; none where not
+// even the smallest fit the scratchpad. Needs the form's types and head dimensions.
 std::vector<RankedBlocks> rank_blocks(const sim::Machine& machine, const AttentionWork& work,
                                       const AttentionForm& form);
 

@@ -12,6 +12,10 @@
 
 namespace npu::kernels {
 
+// Steps of k are whole multiples of it, so that products add up in the same order whatever the
+// tiling.
+inline constexpr int64_t kDepthUnit = 16;
+
 // It knows how much engines, ports and the memory have to do and what cannot overlap: the first
 // loads, the last stores and, where accumulators are single, the epilogues.
 class MatmulModel {

@@ -14,7 +14,6 @@ constexpr int kMostSimulated = 32;
 constexpr double kMostInstructions = 6000;
 
 constexpr int64_t kSmallestSide = 8;
-constexpr int64_t kDepthUnit = 16;
 
 class Neighbours {
  public:
@@ -83,8 +82,7 @@ class Neighbours {
     if (t.cluster_rows % 2 == 0) cluster(t.cluster_rows / 2, t.cluster_cols);
   }
 
-  // All of k, too: rows that a load takes whole need no bursts of their own. Otherwise whole units,
-  // so that products add up in the same order.
+  // All of k, too: rows that a load takes whole need no bursts of their own.
   void depths(const MatmulTiling& t) {
     const int64_t all = t.splits == 1 ? p_.k : matmul_split_length(machine_, p_.k, t.splits);
     if (all == 0) return;

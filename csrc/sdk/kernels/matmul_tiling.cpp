@@ -4,6 +4,8 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <optional>
+#include <span>
 
 #include "csrc/sdk/kernels/matmul_blocks.h"
 #include "csrc/sdk/kernels/matmul_model.h"
@@ -55,17 +57,19 @@ std::vector<int64_t> candidate_sides(int64_t extent, int64_t array, int64_t unit
 }
 
 std::vector<int64_t> candidate_depths(int64_t k, int64_t array) {
-  constexpr int64_t kSmallest = 16;
-  constexpr int64_t kUnit = 16;  // products add up in the same order whatever the depth
   constexpr int kEvenDepths = 3;
-  constexpr int64_t kDeepest = 512;
+  constexpr int64_t kDeepest = 512;  // of k that is split evenly, or not at all
   std::vector<int64_t> depths;
-  for (int64_t depth = kSmallest; depth < array; depth *= 2) add_side(depths, depth, k, kSmallest);
+  const auto add = [&](int64_t depth) { add_side(depths, depth, k, kDepthUnit); };
+  for (int64_t depth = kDepthUnit; depth < array; depth *= 2) add(depth);
   for (int64_t multiple = 1; multiple <= 4 || multiple * array <= 128; ++multiple) {
-    add_side(depths, multiple * array, k, kSmallest);
+    add(multiple * array / kDepthUnit * kDepthUnit);
   }
-  for (int part = 1; part <= kEvenDepths && k <= kDeepest; ++part) {
-    add_side(depths, part == 1 ? k : ceil_div(k, part * kUnit) * kUnit, k, kSmallest);
+  if (k <= kDeepest) {
+    add(k);
+    for (int part = 2; part <= kEvenDepths; ++part) {
+      add(ceil_div(k, part * kDepthUnit) * kDepthUnit);
+    }
   }
   std::ranges::sort(depths, std::greater<>());
   return depths;
@@ -183,35 +187,41 @@ std::vector<Ranked> rank(const MatmulModel& model, const sim::Machine& machine,
   return ranked;
 }
 
-// The fastest of the best candidates of a product that is too large for the timer: each is timed
-// over as many rows, or columns of a few rows, as are affordable, and the model says how much
-// longer all of them take.
+// About how many cycles a product takes that is too large for the timer: it is timed over as many
+// rows, or columns of a few rows, as are affordable, and the model says how much longer all of them
+// take. Nothing where that would not be like the whole.
+std::optional<double> cycles_by_part(const sim::Machine& machine, const MatmulProblem& p,
+                                     const MatmulTiling& tiling) {
+  constexpr double kMostInstructions = 3000;
+  constexpr int64_t kFewestTurns = 4;  // of a core: else how programs fall to cores decides
+  MatmulProblem part = p;
+  // Leaves as many blocks of an extent as are affordable, at least one.
+  const auto shorten = [&](int64_t MatmulProblem::* extent, int64_t block) {
+    part.*extent = std::min(p.*extent, block);
+    const double each = MatmulModel(machine, part).instructions(tiling);
+    const auto blocks = std::max(1.0, std::floor(kMostInstructions / each));
+    part.*extent = std::min(p.*extent, block * static_cast<int64_t>(blocks));
+    return each <= kMostInstructions;
+  };
+  if (!shorten(&MatmulProblem::m, tiling.m * tiling.cluster_rows) &&
+      !shorten(&MatmulProblem::n, tiling.n * tiling.cluster_cols)) {
+    return std::nullopt;
+  }
+  if (matmul_grid(part, tiling) < kFewestTurns * machine.core.count) return std::nullopt;
+  const auto timed = static_cast<double>(simulate_matmul(machine, part, tiling).cycles);
+  return timed * MatmulModel(machine, p).cycles(tiling) / MatmulModel(machine, part).cycles(tiling);
+}
+
+// The fastest of the best candidates by their parts; the model's best where that cannot be timed.
 MatmulTiling fastest_by_parts(const sim::Machine& machine, const MatmulProblem& p,
                               std::span<const Ranked> ranked) {
-  constexpr double kMostInstructionsEach = 3000;
   constexpr size_t kMostTimed = 8;
-  constexpr int64_t kFewestTurns = 4;  // of a core: else how programs fall to cores decides
-  Ranked best{.tiling = ranked[0].tiling};
-  for (const Ranked& candidate : ranked.first(std::min(ranked.size(), kMostTimed))) {
-    const MatmulTiling& tiling = candidate.tiling;
-    MatmulProblem part = p;
-    // Only as many blocks of one extent as leave no more than the affordable instructions.
-    const auto shorten = [&](int64_t MatmulProblem::* extent, int64_t block) {
-      part.*extent = std::min(p.*extent, block);
-      const double each = MatmulModel(machine, part).instructions(tiling);
-      const auto blocks = std::max(1.0, std::floor(kMostInstructionsEach / each));
-      part.*extent = std::min(p.*extent, block * static_cast<int64_t>(blocks));
-      return each <= kMostInstructionsEach;
-    };
-    if (!shorten(&MatmulProblem::m, tiling.m * tiling.cluster_rows) &&
-        !shorten(&MatmulProblem::n, tiling.n * tiling.cluster_cols)) {
-      continue;
-    }
-    if (matmul_grid(part, tiling) < kFewestTurns * machine.core.count) continue;
-    const auto timed = static_cast<double>(simulate_matmul(machine, part, tiling).cycles);
-    const double cycles =
-        timed * MatmulModel(machine, p).cycles(tiling) / MatmulModel(machine, part).cycles(tiling);
-    if (cycles < best.cycles) best = {cycles, tiling};
+  const std::optional<double> first = cycles_by_part(machine, p, ranked[0].tiling);
+  if (!first) return ranked[0].tiling;
+  Ranked best{*first, ranked[0].tiling};
+  for (size_t i = 1; i < std::min(ranked.size(), kMostTimed); ++i) {
+    const std::optional<double> cycles = cycles_by_part(machine, p, ranked[i].tiling);
+    if (cycles && *cycles < best.cycles) best = {*cycles, ranked[i].tiling};
   }
   return best.tiling;
 }

@@ -36,9 +36,8 @@ class Choices {
     }
     Key key = {machine_hash_};
     std::copy(problem.begin(), problem.end(), key.begin() + 1);
-    const auto [entry, inserted] = remembered_.try_emplace(key);
-    Choice& choice = entry->second;
-    if (!inserted) return choice;
+    if (const auto known = remembered_.find(key); known != remembered_.end()) return known->second;
+    Choice choice;
     const auto found = cache_.find(key);
     if (found && found->size() == kChoice) {
       std::copy(found->begin(), found->end(), choice.begin());
@@ -46,7 +45,8 @@ class Choices {
       choice = search();
       cache_.store(key, choice);
     }
-    return choice;
+    // A search that throws leaves nothing behind.
+    return remembered_.emplace(key, choice).first->second;
   }
 
  private:

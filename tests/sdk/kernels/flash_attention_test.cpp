@@ -4,6 +4,7 @@
 #include <string>
 
 #include "tests/sdk/kernels/attention_reference.h"
+#include "tests/sdk/kernels/estimator.h"
 
 namespace npu::kernels::testing {
 namespace {
@@ -227,6 +228,27 @@ TEST(FlashAttention, WideHeads) {
   Trial(NPU_F32).check(c);
   AttentionCase many = shaped(1, 40, 1, 3, 20, 16);
   Trial(NPU_F32).check(many);
+}
+
+// Tiny scratchpads and wide heads leave few sizes, or none but what fit() makes.
+TEST(FlashAttention, EveryShapeGetsBlocksThatFit) {
+  for (const char* machine : {"n1", "n1-edge", "tpu-v6e"}) {
+    Estimator estimator(machine);
+    for (const auto& [type, element] : {std::pair{NPU_BF16, 2}, std::pair{NPU_F32, 4}}) {
+      for (const int64_t dim : {16, 64, 128, 256, 512}) {
+        for (const int64_t kv_heads : {1, 2, 8}) {
+          for (const int64_t tokens : {1, 2, 4, 12, 40, 200}) {
+            const Tensor q = estimator.tensor(type, element, {1, 8, tokens, dim});
+            const Tensor out = estimator.tensor(type, element, {1, 8, tokens, dim});
+            const Tensor k = estimator.tensor(type, element, {1, kv_heads, tokens, dim});
+            AttentionOptions options;
+            options.causal = true;
+            NPU_EXPECT_OK(attention(out, {}, q, k, k, {}, options, estimator.stream()));
+          }
+        }
+      }
+    }
+  }
 }
 
 TEST(FlashAttention, BadArguments) {

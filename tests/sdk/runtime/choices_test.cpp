@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <stdexcept>
+
 #include "npu/npu.h"
 
 namespace npu::sdk {
@@ -29,6 +31,14 @@ TEST(Choices, AreSearchedOnceForAProblemAndMachine) {
   machine.core.count -= 1;
   EXPECT_EQ(ask(7, 5), first);
   EXPECT_EQ(searches, before + 1);
+}
+
+TEST(Choices, AFailedSearchLeavesNothingBehind) {
+  Choices<1, 1> choices("choices", "");
+  const sim::Machine machine;
+  const auto fail = []() -> std::array<int64_t, 1> { throw std::runtime_error("no"); };
+  EXPECT_THROW(choices.get(machine, {1}, fail), std::runtime_error);
+  EXPECT_EQ(choices.get(machine, {1}, [] { return std::array<int64_t, 1>{4}; })[0], 4);
 }
 
 }  // namespace

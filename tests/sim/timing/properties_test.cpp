@@ -145,8 +145,13 @@ TEST(Properties, ABiggerArrayCostsAtMostItsFill) {
   constexpr int kSide = 64;    // of kGemm's products
   constexpr int kBuffers = 4;  // of its operands
   Random random(4);
-  for (int i = 0; i < 2000; ++i) {
+  for (int i = 0; i < 2400; ++i) {
     Machine machine = random_machine(random);
+    const bool contended = i % 6 != 0;
+    if (!contended) {
+      machine.hbm.bandwidth_gbps = 40000;
+      machine.noc.total_bytes_per_cycle = 65536;
+    }
     machine.matrix.load_rows = random.one_of({1, 2, 4});
     Machine bigger = machine;
     const int64_t grown = random.upto(3);
@@ -167,9 +172,10 @@ TEST(Properties, ABiggerArrayCostsAtMostItsFill) {
     const int64_t most = least + programs * more(after.latency, before.latency) +
                          products * more(after.occupancy, before.occupancy) +
                          products * more(after.sources, before.sources) / kBuffers;
-    // Transfers that share the memory in other pieces are rounded differently.
-    const int64_t rounding = most / 1000;
-    EXPECT_LE(int64_t(Timer(bigger).simulate(gemm.launch).cycles), most + rounding)
+    // Products that end earlier ask for the memory in another order. docs/timing.md says how rarely
+    // that costs more than this.
+    const int64_t disorder = contended ? most / 1000 : 0;
+    EXPECT_LE(int64_t(Timer(bigger).simulate(gemm.launch).cycles), most + disorder)
         << "launch " << i;
   }
 }
