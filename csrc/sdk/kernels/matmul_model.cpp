@@ -143,8 +143,10 @@ double MatmulModel::cycles(const MatmulTiling& t) const {
       std::max(a_loads * a.bytes + b_loads * b.bytes, results * result.bytes) / network_;
   const double work =
       (turns * steps - 1) * step + std::max(compute, port - first_port) + (turns - 1) * bubble;
-  const double run = std::max(
-      {work, std::max(memory, network) - last_stores - first_shared, turns * steps * queue});
+  const double stored =
+      columns * std::max(result.bytes / store_, result.queue / machine_.dma.store_queues);
+  const double run = std::max({work, std::max(memory, network) - last_stores - first_shared,
+                               turns * steps * queue, (turns - 1) * stored});
   return fill + run + tail + (split ? combine_cycles(t.splits) : 0);
 }
 

@@ -63,6 +63,9 @@ std::vector<int64_t> candidate_depths(int64_t k, int64_t array) {
   const auto add = [&](int64_t depth) { add_side(depths, depth, k, kDepthUnit); };
   for (int64_t depth = kDepthUnit; depth < array; depth *= 2) add(depth);
   for (int64_t multiple = 1; multiple <= 4 || multiple * array <= 128; ++multiple) {
+    // Powers of two, and others where the last step is as deep as the rest.
+    const bool is_power = (multiple & (multiple - 1)) == 0;
+    if (!is_power && ceil_div(k, array) % multiple != 0) continue;
     add(multiple * array / kDepthUnit * kDepthUnit);
   }
   if (k <= kDeepest) {
