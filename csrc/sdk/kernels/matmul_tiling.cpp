@@ -194,7 +194,7 @@ std::vector<Ranked> rank(const MatmulModel& model, const sim::Machine& machine,
 // rows, or columns of a few rows, as are affordable, and the model says how much longer all of them
 // take. Nothing where that would not be like the whole.
 std::optional<double> cycles_by_part(const sim::Machine& machine, const MatmulProblem& p,
-                                     const MatmulTiling& tiling) {
+                                     const MatmulModel& model, const MatmulTiling& tiling) {
   constexpr double kMostInstructions = 3000;
   constexpr int64_t kFewestTurns = 4;  // of a core: else how programs fall to cores decides
   MatmulProblem part = p;
@@ -212,18 +212,18 @@ std::optional<double> cycles_by_part(const sim::Machine& machine, const MatmulPr
   }
   if (matmul_grid(part, tiling) < kFewestTurns * machine.core.count) return std::nullopt;
   const auto timed = static_cast<double>(simulate_matmul(machine, part, tiling).cycles);
-  return timed * MatmulModel(machine, p).cycles(tiling) / MatmulModel(machine, part).cycles(tiling);
+  return timed * model.cycles(tiling) / MatmulModel(machine, part).cycles(tiling);
 }
 
 // The fastest of the best candidates by their parts; the model's best where that cannot be timed.
 MatmulTiling fastest_by_parts(const sim::Machine& machine, const MatmulProblem& p,
-                              std::span<const Ranked> ranked) {
+                              const MatmulModel& model, std::span<const Ranked> ranked) {
   constexpr size_t kMostTimed = 8;
-  const std::optional<double> first = cycles_by_part(machine, p, ranked[0].tiling);
+  const std::optional<double> first = cycles_by_part(machine, p, model, ranked[0].tiling);
   if (!first) return ranked[0].tiling;
   Ranked best{*first, ranked[0].tiling};
   for (size_t i = 1; i < std::min(ranked.size(), kMostTimed); ++i) {
-    const std::optional<double> cycles = cycles_by_part(machine, p, ranked[i].tiling);
+    const std::optional<double> cycles = cycles_by_part(machine, p, model, ranked[i].tiling);
     if (cycles && *cycles < best.cycles) best = {*cycles, ranked[i].tiling};
   }
   return best.tiling;
@@ -270,7 +270,7 @@ MatmulTiling search_matmul_tiling(const sim::Machine& machine, const MatmulProbl
   MatmulSimulation simulation(machine, problem);
   MatmulRefinement refinement(machine, problem, model, simulation, close);
   if (close.empty() || (close.size() == 1 && !refinement.affords(close[0]))) {
-    return fastest_by_parts(machine, problem, ranked);
+    return fastest_by_parts(machine, problem, model, ranked);
   }
   TimedTiling best{{}, std::numeric_limits<uint64_t>::max()};
   for (const MatmulTiling& tiling : close) {

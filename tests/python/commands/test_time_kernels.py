@@ -59,10 +59,10 @@ def test_a_faster_memory_takes_no_longer(timed, question):
         assert faster <= 1.005 * slower, times
 
 
-def draw_attention(draw):
-    heads = draw.choice([8, 16, 32])
-    more = [1, heads, 8, draw.choice([64, 128]), draw.randint(64, 2500), draw.random() < 0.6]
-    return kernels.attention, more, [*more[:4], draw.randint(32, more[4]), more[5]]
+def draw_attention(random):
+    heads = random.choice([8, 16, 32])
+    more = [1, heads, 8, random.choice([64, 128]), random.randint(64, 2500), random.random() < 0.6]
+    return kernels.attention, more, [*more[:4], random.randint(32, more[4]), more[5]]
 
 
 # Columns are whole bursts: a row that is not touches one more. Smaller launches take little but the
