@@ -198,10 +198,11 @@ int Machine::store_bytes_per_cycle() const {
   return std::min(noc.bytes_per_cycle, dma.store_queues * dma.bytes_per_cycle);
 }
 
-double Machine::hbm_stream_efficiency() const {
-  const double row_ns = hbm.row_bytes * hbm.channels / hbm.bandwidth_gbps;
+double Machine::hbm_efficiency(int64_t run_bytes) const {
+  const auto bytes = static_cast<double>(std::min<int64_t>(run_bytes, hbm.row_bytes));
+  const double run_ns = bytes * hbm.channels / hbm.bandwidth_gbps;
   return (1 - hbm.refresh_fraction) /
-         (std::max(1.0, hbm.activate_ns / row_ns) + hbm.row_miss_ns / row_ns);
+         (std::max(1.0, hbm.activate_ns / run_ns) + hbm.row_miss_ns / run_ns);
 }
 
 double Machine::matrix_rate(DType type) const {

@@ -105,7 +105,9 @@ struct Machine {
   // What a long sequential read reaches of the peak: refresh and the opening of rows take the rest.
   //   (1 - refresh_fraction) / (max(1, activate_ns / t) + row_miss_ns / t)
   // with t the ns in which a channel moves a row.
-  double hbm_stream_efficiency() const;
+  double hbm_stream_efficiency() const { return hbm_efficiency(hbm.row_bytes); }
+  // The same of runs of so many bytes, up to a row, each in a row of its own.
+  double hbm_efficiency(int64_t run_bytes) const;
   double cycles_to_ns(double cycles) const { return cycles / clock_ghz; }
   // Multiply-accumulates a cell and cycle for operands of this type.
   double matrix_rate(DType type) const;

@@ -35,6 +35,13 @@ struct Variant {
   }
 };
 
+// Partial results are few and small, and waiting for the memory is most of the time: as many as the
+// DMA's queues hold are on their way at once.
+int part_buffers(const Variant& v) {
+  constexpr int64_t kMost = 16;
+  return static_cast<int>(std::clamp<int64_t>(v.parts, 2, kMost));
+}
+
 // A program takes some heads of one sequence, if that is shared: by its number where sequences are
 // few, else the one that the parts on either side of a boundary share, if that is the first
 // boundary within it.
@@ -60,7 +67,7 @@ sim::Program build(const sim::Machine& machine, const Variant& v) {
   const Tile peak = b.tile("peak", v.compute, v.rows);
   const Tile sum_of_weights = b.tile("sum_of_weights", v.compute, v.rows);
   const Tile factor = b.tile("factor", v.compute, v.rows);
-  const Tile part = b.tile("part", v.compute, v.rows * v.value_dim, load_buffers(machine));
+  const Tile part = b.tile("part", v.compute, v.rows * v.value_dim, part_buffers(v));
   const Tile sum = b.tile("sum", v.compute, v.rows * v.value_dim);
   const Tile result = b.tile("result", v.out, v.rows * v.value_dim, 2);
 
@@ -137,9 +144,8 @@ sim::Program build(const sim::Machine& machine, const Variant& v) {
 // By the tiles of build().
 int64_t rows_that_fit(const sim::Machine& machine, const Variant& v) {
   const int64_t compute = sim::size_of(v.compute);
-  const int64_t bytes =
-      (6 * v.parts + 3) * compute +
-      v.value_dim * ((load_buffers(machine) + 1) * compute + 2 * sim::size_of(v.out));
+  const int64_t bytes = (6 * v.parts + 3) * compute +
+                        v.value_dim * ((part_buffers(v) + 1) * compute + 2 * sim::size_of(v.out));
   constexpr int64_t kAlignment = 64 * 32;
   return std::max((machine.scratchpad_bytes() - kAlignment) / bytes, int64_t{1});
 }

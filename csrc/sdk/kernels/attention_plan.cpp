@@ -10,6 +10,7 @@
 #include "csrc/sdk/kernels/attention_search.h"
 #include "csrc/sdk/kernels/attention_tiles.h"
 #include "csrc/sdk/kernels/builder_names.h"
+#include "csrc/sdk/kernels/decode_division.h"
 #include "csrc/sdk/kernels/iteration.h"
 #include "csrc/sdk/kernels/key_shares.h"
 #include "csrc/sdk/kernels/tile_walk.h"
@@ -40,8 +41,7 @@ CacheLayout layout_of(const AttentionCall& call) {
   const Tensor& k = *call.k.tensor;
   const Tensor& v = *call.v.tensor;
   const int64_t dim = call.k.dim();
-  CacheLayout cache{
-      .kv_heads = call.k.heads(), .sequences = call.sequences, .longest = call.key_len};
+  CacheLayout cache{.kv_heads = call.k.heads()};
   const bool alike = std::equal(k.strides.begin(), k.strides.begin() + 3, v.strides.begin());
   cache.pairs = alike && v.data == static_cast<char*>(k.data) + dim * sim::size_of(call.form.type);
   cache.side_by_side = cache.kv_heads > 1 &&
@@ -52,52 +52,6 @@ CacheLayout layout_of(const AttentionCall& call) {
     cache.run = std::min(power_of_two_in(k.sizes[1]), kKeysOfUnit);
   }
   return cache;
-}
-
-// How programs divide heads and sequences among them: by what the host knows, which is how many
-// sequences there are and what they may have. Depends on the machine and on shapes alone.
-void share(const sim::Machine& machine, AttentionCall& call) {
-  const AttentionForm& form = call.form;
-  const int64_t cores = machine.core.count;
-  const int64_t all_turns = call.turns;
-  const int64_t sequences = call.sequences;
-  const double wait = machine.hbm.latency_ns * machine.clock_ghz;
-  const int64_t key_bytes = (call.k.dim() + call.v.dim()) * sim::size_of(form.type);
-  const int64_t of_key = key_bytes * call.k.heads();
-  const int64_t most = std::min(call.key_len, call.most_keys());
-  const int64_t usual = ceil_div(most, 2);
-  // Programs that share read all lengths before, and so do those that join the partial results.
-  constexpr double kWaits = 8;
-  constexpr double kReading = 15;  // cycles for each sequence
-  const int64_t lots = ceil_div(sequences, kLargestLot);
-  const double sharing = 2 * kReading * static_cast<double>(sequences) +
-                         (kWaits + 2 * static_cast<double>(lots)) * wait;
-  // Where whole sequences go to programs, the longest lot exceeds the mean by as much.
-  constexpr double kUneven = 1.25;
-  double least = 0;
-  for (int64_t chunks = 1; chunks <= std::min(all_turns, cores); ++chunks) {
-    if (all_turns % chunks != 0) continue;
-    const int64_t parts = cores / chunks;
-    const auto consider = [&](bool shares, int64_t programs, double cost) {
-      if (least > 0 && cost > least) return;
-      least = cost;
-      call.form.shares = shares;
-      call.parts = programs;
-      call.head_chunks = chunks;
-    };
-    const int64_t whole = std::min(parts, sequences);
-    const int64_t bytes = of_key * usual / chunks;
-    const double lot = transfer_cycles(machine, bytes * ceil_div(sequences, whole));
-    consider(false, whole, whole == 1 ? lot : kUneven * lot);
-    if (parts == 1 || most <= kKeysOfUnit) continue;
-    const double share = transfer_cycles(machine, bytes * sequences / parts);
-    const double unit = transfer_cycles(machine, of_key * kKeysOfUnit / chunks);
-    consider(true, parts, share + unit + sharing);
-  }
-  call.turns = all_turns / call.head_chunks;
-  if (form.shares) call.form.only_lot = only_lot_of(sequences);
-  const double unit = transfer_cycles(machine, key_bytes * form.kv_heads * kKeysOfUnit);
-  call.least_units = static_cast<int64_t>(std::ceil(least_turn(machine, form) / unit));
 }
 
 npuStatus check_view(std::string_view kernel, std::string_view operand, const HeadsView& view) {
@@ -212,8 +166,6 @@ npuStatus plan_attention(const sim::Machine& machine, AttentionCall& call) {
 
   call.group = call.q.heads() / call.k.heads();
   choose_blocks(machine, work_of(call), form);
-  const CacheLayout cache = form.paged ? layout_of(call) : CacheLayout();
-  if (form.paged && call.group * call.query_len <= form.rows) choose_decode(machine, cache, form);
   if (!fit(machine, form)) {
     return sdk::failf(NPU_ERROR_UNIMPLEMENTED,
                       "{}: head dimensions {} and {} of type {} exceed a scratchpad of {} bytes",
@@ -221,9 +173,8 @@ npuStatus plan_attention(const sim::Machine& machine, AttentionCall& call) {
                       machine.scratchpad_bytes());
   }
   call.divide();
-  if (form.decode) {
-    call.turns = cache.kv_heads / form.kv_heads;
-    share(machine, call);
+  if (form.paged && call.group * call.query_len <= form.rows) {
+    divide_decode(machine, layout_of(call), call);
   }
   return NPU_SUCCESS;
 }

@@ -15,11 +15,6 @@ constexpr int64_t kFewestRows = 16;
 constexpr int64_t kFewestKeys = 128;
 // Rows beyond this many times the array's are no faster, and leave less to share.
 constexpr int64_t kMostArrays = 8;
-// Rows of the memory that keys fetched together should fill: more gain little, but are read in
-// vain where a sequence ends among them.
-constexpr int64_t kRowsOfRun = 4;
-// KV heads that a program takes at a time: each has code of its own.
-constexpr int64_t kMostHeads = 16;
 
 bool fits(const sim::Machine& machine, const AttentionForm& form) {
   return scratchpad_bytes(form) <= machine.scratchpad_bytes();
@@ -52,6 +47,26 @@ double fill_and_drain(const sim::Machine& machine) {
 // Cycles of a vector instruction for a few elements that the next one waits for.
 double instruction(const sim::Machine& machine) {
   return static_cast<double>(machine.vector.latency_cycles) + kPipelineGap;
+}
+
+// Of the matrix engine, for the rows of a block and a range of keys.
+double products(const sim::Machine& machine, const AttentionForm& form, int64_t rows,
+                int64_t keys) {
+  const auto busy = [&](int64_t k, int64_t n) {
+    return static_cast<double>(sim::matrix_duration(machine, form.type, rows, k, n).occupancy);
+  };
+  return busy(form.head_dim, keys) + busy(keys, form.value_dim);
+}
+
+constexpr double kResultPasses = 2.5;
+
+// Cycles of the vector engine for the elements of a block's scores and sums.
+double softmax_elements(const sim::Machine& machine, const AttentionForm& form, int64_t rows,
+                        int64_t keys) {
+  constexpr double kScorePasses = 3;  // besides the exponential
+  const auto& v = machine.vector;
+  return static_cast<double>(rows * keys) * (kScorePasses / v.lanes + 1.0 / v.special_lanes) +
+         static_cast<double>(rows * form.value_dim) / v.lanes;
 }
 
 // Cycles of a launch of many rows, for comparing sizes: what a range of keys costs a program, and
@@ -97,28 +112,11 @@ class BlockCosts {
   }
 
  private:
-  static constexpr double kScorePasses = 3;  // besides the exponential
-  static constexpr double kResultPasses = 2.5;
-
-  double products(const AttentionForm& form, int64_t rows) const {
-    const auto busy = [&](int64_t k, int64_t n) {
-      return static_cast<double>(sim::matrix_duration(machine_, form.type, rows, k, n).occupancy);
-    };
-    return busy(form.head_dim, form.keys) + busy(form.keys, form.value_dim);
-  }
-
-  double softmax(const AttentionForm& form, int64_t rows) const {
-    const auto& v = machine_.vector;
-    const auto scores = static_cast<double>(rows * form.keys);
-    return scores * (kScorePasses / v.lanes + 1.0 / v.special_lanes) +
-           static_cast<double>(rows * form.value_dim) / v.lanes +
-           kInstructions * instruction(machine_);
-  }
-
   // A range of keys that so many blocks see.
   double range(const AttentionForm& form, int64_t rows, int blocks) const {
-    const double matrix = products(form, rows);
-    const double vector = softmax(form, rows);
+    const double matrix = products(machine_, form, rows, form.keys);
+    const double vector =
+        softmax_elements(machine_, form, rows, form.keys) + kInstructions * instruction(machine_);
     const double pipeline = fill_and_drain(machine_);
     const double compute =
         blocks == 1 ? std::max(matrix, vector) + 0.3 * std::min(matrix, vector) + 0.5 * pipeline
@@ -170,8 +168,11 @@ double transfer_cycles(const sim::Machine& machine, int64_t bytes) {
          std::min(share, static_cast<double>(machine.load_bytes_per_cycle()));
 }
 
-double step_latency(const sim::Machine& machine) {
-  return 2 * fill_and_drain(machine) + kInstructions * instruction(machine);
+double step_cycles(const sim::Machine& machine, const AttentionForm& form, int64_t rows,
+                   int64_t keys) {
+  return fill_and_drain(machine) + products(machine, form, rows, keys) +
+         form.blocks *
+             (softmax_elements(machine, form, rows, keys) + kInstructions * instruction(machine));
 }
 
 double least_turn(const sim::Machine& machine, const AttentionForm& form) {
@@ -208,10 +209,8 @@ int64_t scratchpad_bytes(const AttentionForm& f) {
 RowDivision divide_rows(const AttentionForm& form, int64_t group, int64_t query_len) {
   RowDivision division;
   division.heads = even_part(group, std::min(group, form.rows));
-  // A decode form's blocks are of heads.
-  const int64_t blocks = form.decode ? 1 : form.blocks;
-  division.tiles = ceil_div(query_len, form.rows / division.heads * blocks);
-  division.tokens = ceil_div(query_len, division.tiles * blocks);
+  division.tiles = ceil_div(query_len, form.rows / division.heads * form.blocks);
+  division.tokens = ceil_div(query_len, division.tiles * form.blocks);
   return division;
 }
 
@@ -260,42 +259,6 @@ std::vector<RankedBlocks> rank_blocks(const sim::Machine& machine, const Attenti
   std::ranges::reverse(ranked);
   std::ranges::stable_sort(ranked, {}, &RankedBlocks::cycles);
   return ranked;
-}
-
-void choose_decode(const sim::Machine& machine, const CacheLayout& cache, AttentionForm& form) {
-  AttentionForm tried = form;
-  tried.decode = true;
-  tried.pairs = cache.pairs;
-  const int64_t pair = (form.head_dim + form.value_dim) * sim::size_of(form.type);
-  const int64_t of_head = cache.pairs ? pair : pair / 2;  // bytes of a key that lie together
-  const int64_t keys = 4 * machine.matrix.cols;
-  // Side by side as many as make a whole row of the memory of each key; else as many as keep the
-  // memory busy for twice the time that passes before a step's sums are there, but no more than
-  // leave something for each core, and all that the cores cannot divide among them.
-  const int64_t usual = std::min(keys, std::max(cache.longest / 2, int64_t{1}));
-  const double steps = 2 * step_latency(machine) / transfer_cycles(machine, usual * pair);
-  const int64_t shared = cache.kv_heads * cache.sequences / machine.core.count;
-  const int64_t wanted = cache.side_by_side
-                             ? ceil_div(machine.hbm.row_bytes, of_head)
-                             : std::max(std::min(static_cast<int64_t>(std::ceil(steps)), shared),
-                                        ceil_div(cache.kv_heads, machine.core.count));
-  for (int64_t heads = std::min({cache.kv_heads, wanted, kMostHeads}); heads > 0; --heads) {
-    if (cache.kv_heads % heads != 0) continue;
-    tried.kv_heads = tried.blocks = static_cast<int>(heads);
-    tried.side_by_side = cache.side_by_side && heads > 1;
-    tried.run = 1;
-    const int64_t bytes = tried.side_by_side ? heads * of_head : of_head;
-    // One of several heads in a key's row gains nothing by runs, and has no need to be cut out.
-    if (cache.pairs || tried.side_by_side == cache.side_by_side) {
-      const int64_t enough = kRowsOfRun * machine.hbm.row_bytes;
-      while (tried.run < cache.run && tried.run * bytes < enough) tried.run *= 2;
-    }
-    tried.keys = tried.side_by_side ? machine.matrix.cols : keys;
-    halve(machine, tried, tried.keys, int64_t{machine.matrix.cols});
-    if (!tried.in_parts() || tried.keys % tried.run != 0 || !fits(machine, tried)) continue;
-    form = tried;
-    return;
-  }
 }
 
 bool fit(const sim::Machine& machine, AttentionForm& form) {

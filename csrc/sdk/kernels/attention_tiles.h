@@ -10,8 +10,10 @@ namespace npu::kernels {
 // Cycles of a core's transfer while all cores load.
 double transfer_cycles(const sim::Machine& machine, int64_t bytes);
 
-// Cycles from the arrival of a step's keys to its sums, but for those that its elements take.
-double step_latency(const sim::Machine& machine);
+// Cycles from the arrival of so many keys of each block to the sums of its rows; the products of
+// several blocks overlap.
+double step_cycles(const sim::Machine& machine, const AttentionForm& form, int64_t rows,
+                   int64_t keys);
 
 // Cycles that a turn of few keys takes a decode program at least, of however few.
 double least_turn(const sim::Machine& machine, const AttentionForm& form);
@@ -54,20 +56,6 @@ struct RankedBlocks {
 // even the smallest fit the scratchpad. Needs the form's types and head dimensions.
 std::vector<RankedBlocks> rank_blocks(const sim::Machine& machine, const AttentionWork& work,
                                       const AttentionForm& form);
-
-// How the cache of a paged call lies in memory.
-struct CacheLayout {
-  int64_t kv_heads = 1;
-  int64_t sequences = 1;
-  int64_t longest = 1;        // keys of a sequence, at most
-  int64_t run = 1;            // keys of a block that may be fetched together: a power of two
-  bool pairs = false;         // a value lies beside its key
-  bool side_by_side = false;  // a key's KV heads lie side by side
-};
-
-// Makes the form that of a decode program: how many KV heads it takes at a time, and how they are
-// fetched. Leaves the form as it is if that does not fit the scratchpad.
-void choose_decode(const sim::Machine& machine, const CacheLayout& cache, AttentionForm& form);
 
 // Shrinks the capacities until they fit. False if even one row and one key do not.
 bool fit(const sim::Machine& machine, AttentionForm& form);

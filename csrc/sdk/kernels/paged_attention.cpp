@@ -8,6 +8,7 @@
 #include "csrc/sdk/kernels/builder_names.h"
 #include "csrc/sdk/kernels/iteration.h"
 #include "csrc/sdk/kernels/library_programs.h"
+#include "csrc/sdk/kernels/paged_cache.h"
 #include "csrc/sdk/kernels/sequence_table.h"
 #include "csrc/sdk/kernels/workspace.h"
 #include "csrc/sdk/runtime/status.h"
@@ -31,13 +32,7 @@ struct Variant {
   }
 };
 
-struct Cache {
-  Value block_stride = 0;
-  Value slot_stride = 0;
-  Value head_stride = 0;
-};
-
-// Where keys of the sequence lie, as elements from the cache's pointer.
+// Where keys of the sequence lie, as granules from the cache's pointer.
 class KeyIndex {
  public:
   KeyIndex(sdk::Builder& builder, const Variant& variant)
@@ -73,10 +68,8 @@ class KeyIndex {
     b_.gather_columns(page_, blocks_, block_);
   }
 
-  // index = page * block stride + slot * slot stride
-  void locate(const Tile& index, const Cache& cache) {
-    b_.vector(BinaryFn::mul, place_, slot_, cache.slot_stride);
-    b_.vector(TernaryFn::fma, index, page_, cache.block_stride, place_);
+  void locate(const Tile& index, const PagedCache& cache) {
+    cache.locate(index, page_, slot_, place_);
   }
 
  private:
@@ -94,12 +87,8 @@ sim::Program build(const sim::Machine& machine, const Variant& variant) {
   sdk::Builder& b = program.builder();
   const SequenceTable starts(b, "cu_seqlens_q", variant.starts);
   const SequenceTable lengths(b, "kv_lens", variant.lengths);
-  const auto cache = [&](const std::string& name) {
-    return Cache{b.integer(name + "_block_stride"), b.integer(name + "_slot_stride"),
-                 b.integer(name + "_head_stride")};
-  };
-  const Cache key_cache = cache("k");
-  const Cache value_cache = cache("v");
+  const PagedCache key_cache(b, "k");
+  const PagedCache value_cache(b, "v");
   KeyIndex index(b, variant);
   const int buffers = variant.form.buffers;
   const Tile key_index = b.tile("key_index", DType::i64, variant.form.keys, buffers);
@@ -116,10 +105,10 @@ sim::Program build(const sim::Machine& machine, const Variant& variant) {
     const AttentionForm& form = variant.form;
     const Value heads = form.side_by_side ? form.kv_heads : 1;
     const auto fetch = [&](const Tile& tile, Pointer memory, const Tile& where, const Value& head,
-                           const Cache& cache, const Value& width) {
+                           const PagedCache& cache, const Value& width) {
       std::vector<Dim> run = {{width * heads, 1}};
-      if (form.run > 1) run.insert(run.begin(), {form.run, cache.slot_stride});
-      b.gather(tile, memory, head * cache.head_stride, where, 1, run);
+      if (form.run > 1) run.insert(run.begin(), {form.run, cache.slot_stride()});
+      b.gather(tile, memory, head * cache.head_stride(), where, cache.granule(), run);
     };
     const auto load = [&](const Tile& keys, const Tile& values, const Value& head) {
       const Value& dim = program.head_dim();
@@ -140,8 +129,8 @@ sim::Program build(const sim::Machine& machine, const Variant& variant) {
   const AttentionProgram::Sequence sequence = {end - begin, key_len,
                                                begin * program.query_token_stride(),
                                                begin * program.out_token_stride()};
-  const Value key_offset = program.kv_head() * key_cache.head_stride;
-  const Value value_offset = program.kv_head() * value_cache.head_stride;
+  const Value key_offset = program.kv_head() * key_cache.head_stride();
+  const Value value_offset = program.kv_head() * value_cache.head_stride();
   const auto load_keys = [&](const Tile& tile, const Value& first, const Value& count) {
     b.if_(first == program.keys_begin(), [&] { index.load(number, first, count); });
     index.look_up(first, count);
@@ -151,10 +140,12 @@ sim::Program build(const sim::Machine& machine, const Variant& variant) {
     b.if_(Value(0) < left, [&] { index.load(number, next, left); });
     index.locate(key_index, key_cache);
     if (!variant.same_strides) index.locate(value_index, value_cache);
-    b.gather(tile, program.k(), key_offset, key_index, 1, {{program.head_dim(), 1}});
+    b.gather(tile, program.k(), key_offset, key_index, key_cache.granule(),
+             {{program.head_dim(), 1}});
   };
   const auto load_values = [&](const Tile& tile, const Value&, const Value&) {
-    b.gather(tile, program.v(), value_offset, value_index, 1, {{program.value_dim(), 1}});
+    b.gather(tile, program.v(), value_offset, value_index, value_cache.granule(),
+             {{program.value_dim(), 1}});
   };
   return program.write(sequence, load_keys, load_values);
 }
@@ -228,9 +219,8 @@ npuStatus paged_attention(const Tensor& out, const Tensor& q, const Tensor& k_ca
     pass_attention(args, call, {}, {});
     pass_sequence_table(args, cu_seqlens_q);
     pass_sequence_table(args, kv_lens);
-    for (const Tensor* cache : {&k_cache, &v_cache}) {
-      for (int d = 0; d < 3; ++d) args.integer(cache->strides[d]);
-    }
+    pass_paged_cache(args, k_cache);
+    pass_paged_cache(args, v_cache);
     args.pointer(block_table.data);
     args.integer(k_cache.sizes[1]);
     args.integer(block_table.strides[0]);

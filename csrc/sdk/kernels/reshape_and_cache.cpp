@@ -4,6 +4,7 @@
 #include "csrc/sdk/kernels/builder_names.h"
 #include "csrc/sdk/kernels/iteration.h"
 #include "csrc/sdk/kernels/library_programs.h"
+#include "csrc/sdk/kernels/paged_cache.h"
 #include "csrc/sdk/kernels/sequence_table.h"
 #include "csrc/sdk/kernels/tile_walk.h"
 #include "csrc/sdk/runtime/status.h"
@@ -69,9 +70,7 @@ sim::Program build(const sim::Machine& machine, const Variant& v) {
     const Value token_stride = b.integer(name + "_token_stride");
     const Value head_stride = b.integer(name + "_head_stride");
     const Value cache_slots = b.integer(name + "_cache_slots");
-    const Value cache_block = b.integer(name + "_cache_block_stride");
-    const Value cache_slot = b.integer(name + "_cache_slot_stride");
-    const Value cache_head = b.integer(name + "_cache_head_stride");
+    const PagedCache paged(b, name + "_cache");
 
     Tile rows = b.tile("t" + name, v.from[i], capacity, 2);
     b.load(rows, from, token * token_stride + head * head_stride,
@@ -84,12 +83,12 @@ sim::Program build(const sim::Machine& machine, const Variant& v) {
     // Slots to skip get an index that is negative whatever the strides are, those beyond the cache
     // one that is refused wherever in its allocation the cache lies.
     const Tile index = b.tile("i" + name, DType::i64, kTokens);
-    b.vector(BinaryFn::mul, index, offset, cache_slot);
-    b.vector(TernaryFn::fma, index, block, cache_block, index);
+    paged.locate(index, block, offset, index);
     b.vector(BinaryFn::lt, inside, slots, cache_slots);
     b.vector(TernaryFn::where, index, inside, index, Value(kNowhere));
     b.vector(TernaryFn::where, index, real, index, -1);
-    b.scatter(cache, head * cache_head, index, 1, {{head_count, cache_head}, {dim, 1}}, rows, true);
+    b.scatter(cache, head * paged.head_stride(), index, paged.granule(),
+              {{head_count, paged.head_stride()}, {dim, 1}}, rows, true);
   }
   return b.finish();
 }
@@ -180,7 +179,7 @@ npuStatus reshape_and_cache(const Tensor& k_cache, const Tensor& v_cache, const 
       args.integer(from.strides[0]);
       args.integer(from.strides[1]);
       args.integer(cache.sizes[0] * cache.sizes[1]);
-      for (int d = 0; d < 3; ++d) args.integer(cache.strides[d]);
+      pass_paged_cache(args, cache);
     };
     pass(key, k_cache);
     pass(value, v_cache);

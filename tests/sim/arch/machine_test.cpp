@@ -88,6 +88,8 @@ TEST(Machine, StreamEfficiencyFollowsFromTheKeys) {
   Machine n1 = load_machine("n1");
   // A row of 2048 bytes takes a channel 27.3 ns.
   EXPECT_NEAR(n1.hbm_stream_efficiency(), 0.955 / (1 + 0.4 / 27.3067), 1e-6);
+  EXPECT_NEAR(n1.hbm_efficiency(256), 0.955 / (1 + 0.4 / 3.41333), 1e-6);
+  EXPECT_EQ(n1.hbm_efficiency(1 << 20), n1.hbm_stream_efficiency());
   EXPECT_GE(n1.hbm_stream_efficiency(), 0.90);
   EXPECT_GE(load_machine("n1-edge").hbm_stream_efficiency(), 0.90);
   n1.hbm.activate_ns = 2 * 27.3067;
