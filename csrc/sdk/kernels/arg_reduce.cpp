@@ -6,6 +6,7 @@
 
 #include "csrc/sdk/kernels/builder_names.h"
 #include "csrc/sdk/kernels/library_programs.h"
+#include "csrc/sdk/kernels/line_parts.h"
 #include "csrc/sdk/kernels/line_walk.h"
 #include "csrc/sdk/kernels/reduction.h"
 #include "csrc/sdk/kernels/workspace.h"
@@ -143,59 +144,22 @@ int64_t choose_parts(const Tensor& in, int dim, const sim::Machine& machine) {
   const int64_t length = in.sizes[dim];
   const int64_t lines = in.numel() / length;
   if (length < kWorthSplitting || lines >= machine.core.count) return 1;
-  int64_t parts = ceil_div(machine.core.count, lines);
-  while (parts > 1 && length % parts != 0) --parts;
-  return parts;
+  return equal_parts(length, ceil_div(machine.core.count, lines));
 }
 
 npuStatus run_in_parts(bool largest, const Tensor& values, const Tensor& indices, const Tensor& in,
                        int dim, int64_t parts, npuStream stream) {
-  const int64_t lines = in.numel() / in.sizes[dim];
-  // The line becomes two dimensions.
-  Tensor split = in;
-  for (int d = in.rank; d > dim; --d) {
-    split.sizes[d] = in.sizes[d - 1];
-    split.strides[d] = in.strides[d - 1];
-  }
-  ++split.rank;
-  split.sizes[dim] = parts;
-  split.sizes[dim + 1] = in.sizes[dim] / parts;
-  split.strides[dim] = in.strides[dim] * split.sizes[dim + 1];
-
-  // Results of the parts: [other dimensions, parts], contiguous.
+  const LineParts line(in, dim, parts);
+  const Tensor split = line.split(in);
   Workspace memory(stream);
   const auto value_bytes = static_cast<int64_t>(sim::size_of(static_cast<DType>(in.dtype)));
-  NPU_RETURN_IF_ERROR(memory.allocate(lines * parts * (value_bytes + sim::size_of(DType::i64))));
-  Tensor part_indices = in;
-  part_indices.data = memory.data();
-  part_indices.dtype = NPU_I64;
-  part_indices.sizes[dim] = parts;
-  part_indices.strides[dim] = 1;
-  int64_t stride = parts;
-  for (int d = in.rank - 1; d >= 0; --d) {
-    if (d == dim) continue;
-    part_indices.strides[d] = stride;
-    stride *= in.sizes[d];
-  }
-  Tensor part_values = part_indices;
-  part_values.data = static_cast<int64_t*>(memory.data()) + lines * parts;
-  part_values.dtype = in.dtype;
-
-  const auto as_results = [&](const Tensor& tensor) {
-    Tensor result = split;
-    result.data = tensor.data;
-    result.dtype = tensor.dtype;
-    for (int d = 0; d < in.rank; ++d) {
-      result.strides[d <= dim ? d : d + 1] = tensor.strides[d];
-    }
-    result.sizes[dim + 1] = 1;
-    result.strides[dim + 1] = 0;
-    return result;
-  };
-  NPU_RETURN_IF_ERROR(run(largest, as_results(part_values), as_results(part_indices), split,
-                          dim + 1, {}, 1, stream));
-  return run(largest, values, indices, part_values, dim, part_indices, split.sizes[dim + 1],
-             stream);
+  NPU_RETURN_IF_ERROR(memory.allocate(line.count() * (value_bytes + sim::size_of(DType::i64))));
+  const Tensor part_indices = line.results(memory.data(), NPU_I64);
+  const Tensor part_values =
+      line.results(static_cast<int64_t*>(memory.data()) + line.count(), in.dtype);
+  NPU_RETURN_IF_ERROR(run(largest, line.as_elements(part_values), line.as_elements(part_indices),
+                          split, dim + 1, {}, 1, stream));
+  return run(largest, values, indices, part_values, dim, part_indices, line.length(), stream);
 }
 
 npuStatus check(const Tensor& result, std::string_view operand, const Tensor& in, int dim) {

@@ -194,7 +194,7 @@ npuStatus combine_attention(const sim::Machine& machine, const AttentionCall& ca
 }
 
 sim::Program library_combine_attention(const sim::Machine& machine) {
-  Variant v{.compute = DType::f32, .out = DType::bf16, .value_dim = 128, .parts = 16};
+  Variant v{.compute = DType::f32, .out = DType::bf16, .shares = {}, .value_dim = 128, .parts = 16};
   v.rows = std::min(rows_that_fit(machine, v), int64_t{16});
   return build(machine, v);
 }

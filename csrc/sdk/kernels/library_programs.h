@@ -25,6 +25,8 @@ sim::Program library_softmax(const sim::Machine& machine);
 sim::Program library_log_softmax(const sim::Machine& machine);
 sim::Program library_softmax_backward(const sim::Machine& machine);
 sim::Program library_log_softmax_backward(const sim::Machine& machine);
+sim::Program library_softmax_statistics(const sim::Machine& machine);
+sim::Program library_softmax_of_parts(const sim::Machine& machine);
 sim::Program library_rms_norm(const sim::Machine& machine);
 sim::Program library_fused_add_rms_norm(const sim::Machine& machine);
 sim::Program library_layer_norm(const sim::Machine& machine);

@@ -86,6 +86,7 @@ int64_t pass_lines(Arguments& args, const LineNest& nest, const LineForm& form,
     lines = std::min(form.whole ? capacity / chunk : elements / kShortestChunk, wide);
   }
   lines = std::clamp(lines, int64_t{1}, line_capacity(machine, capacity));
+  lines = std::min(lines, kept.numel());
   if (!form.whole) chunk = std::min(chunk, elements / lines);
 
   args.integer(nest.length);

@@ -4,6 +4,7 @@
 #include "csrc/sdk/kernels/builder_names.h"
 #include "csrc/sdk/kernels/library_programs.h"
 #include "csrc/sdk/kernels/line_walk.h"
+#include "csrc/sdk/kernels/softmax_parts.h"
 #include "csrc/sdk/runtime/status.h"
 #include "npu/kernels/reduce.h"
 
@@ -14,24 +15,32 @@ struct Types {
   DType out;
   std::array<DType, 2> in;
   int inputs;
+  bool fills = false;  // a line takes the scratchpad: fewer buffers, but it is read once
 
+  int load_buffers(const sim::Machine& machine) const {
+    return fills ? 2 : kernels::load_buffers(machine);
+  }
+  int store_buffers() const { return fills ? 1 : 2; }
   DType compute() const {
     const bool doubles = out == DType::f64 || in[0] == DType::f64 || in[1] == DType::f64;
     return doubles ? DType::f64 : DType::f32;
   }
   int64_t code() const {
     return static_cast<int64_t>(out) | static_cast<int64_t>(in[0]) << 8 |
-           static_cast<int64_t>(in[1]) << 16;
+           static_cast<int64_t>(in[1]) << 16 | static_cast<int64_t>(fills) << 24;
   }
 };
 
 // Inputs, two tiles of intermediate results, and the output.
 int64_t capacity_of(const sim::Machine& machine, const Types& types) {
-  int64_t bytes = 2 * sim::size_of(types.out) + 2 * sim::size_of(types.compute());
-  for (int i = 0; i < types.inputs; ++i) bytes += load_buffers(machine) * sim::size_of(types.in[i]);
+  int64_t bytes =
+      types.store_buffers() * sim::size_of(types.out) + 2 * sim::size_of(types.compute());
+  for (int i = 0; i < types.inputs; ++i) {
+    bytes += types.load_buffers(machine) * sim::size_of(types.in[i]);
+  }
   constexpr int64_t kLineTiles = 4;  // tiles with one element a line, of a quarter's capacity
   return tile_capacity(machine, bytes + kLineTiles * sim::size_of(types.compute()) / 4,
-                       line_elements(machine));
+                       types.fills ? kUnlimited : line_elements(machine));
 }
 
 // Three passes over a line: its maximum, the sum of exponentials, the result. Lines that fit into a
@@ -46,10 +55,10 @@ sim::Program build_softmax(const sim::Machine& machine, const Types& types, cons
   const int64_t capacity = capacity_of(machine, types);
   const int64_t lines = line_capacity(machine, capacity);
   const DType compute = types.compute();
-  const Tile x = b.tile("x", types.in[0], capacity, load_buffers(machine));
+  const Tile x = b.tile("x", types.in[0], capacity, types.load_buffers(machine));
   const Tile shifted = b.tile("shifted", compute, capacity);
   const Tile power = b.tile("power", compute, capacity);
-  const Tile y = b.tile("y", types.out, capacity, 2);
+  const Tile y = b.tile("y", types.out, capacity, types.store_buffers());
   const Tile partial = b.tile("partial", compute, lines);
   const Tile largest = b.tile("largest", compute, lines);
   const Tile sum = b.tile("sum", compute, lines);
@@ -92,11 +101,11 @@ sim::Program build_backward(const sim::Machine& machine, const Types& types, con
   const int64_t capacity = capacity_of(machine, types);
   const int64_t lines = line_capacity(machine, capacity);
   const DType compute = types.compute();
-  const Tile grad = b.tile("grad", types.in[0], capacity, load_buffers(machine));
-  const Tile y = b.tile("y", types.in[1], capacity, load_buffers(machine));
+  const Tile grad = b.tile("grad", types.in[0], capacity, types.load_buffers(machine));
+  const Tile y = b.tile("y", types.in[1], capacity, types.load_buffers(machine));
   const Tile product = b.tile("product", compute, capacity);
   const Tile rest = b.tile("rest", compute, capacity);
-  const Tile result = b.tile("result", types.out, capacity, 2);
+  const Tile result = b.tile("result", types.out, capacity, types.store_buffers());
   const Tile partial = b.tile("partial", compute, lines);
   const Tile sum = b.tile("sum", compute, lines);
 
@@ -146,6 +155,10 @@ npuStatus run(std::string_view name, Build build, std::span<const Tensor* const>
     if (out.numel() == 0) return NPU_SUCCESS;
     const sim::Machine* machine = sdk::machine_of(stream);
     if (machine == nullptr) return sdk::fail(NPU_ERROR_INVALID_HANDLE, "no such stream");
+    if (build == build_softmax) {
+      const int64_t parts = parts_of_softmax(*machine, *inputs[0], dim);
+      if (parts > 1) return softmax_in_parts(out, *inputs[0], dim, log, parts, stream);
+    }
     Types types{static_cast<DType>(out.dtype), {}, static_cast<int>(inputs.size())};
     std::array<const Tensor*, 3> tensors = {};
     types.in.fill(static_cast<DType>(inputs[0]->dtype));
@@ -156,8 +169,14 @@ npuStatus run(std::string_view name, Build build, std::span<const Tensor* const>
     tensors[inputs.size()] = &out;
     const auto used = std::span(tensors).first(inputs.size() + 1);
     const LineNest nest = make_line_nest(used, dim);
-    const int64_t capacity = capacity_of(*machine, types);
-    const LineForm form = choose_line_form(nest, capacity, used);
+    int64_t capacity = capacity_of(*machine, types);
+    LineForm form = choose_line_form(nest, capacity, used);
+    if (form.rows && !form.whole) {
+      types.fills = true;
+      const int64_t larger = capacity_of(*machine, types);
+      form.whole = types.fills = nest.length <= larger;
+      if (form.whole) capacity = larger;
+    }
 
     npuKernel kernel = nullptr;
     NPU_RETURN_IF_ERROR(sdk::cached_kernel(

@@ -43,6 +43,7 @@ TEST(Library, EveryFamilyIsListed) {
                                       "scan",
                                       "softmax",
                                       "softmax_backward",
+                                      "softmax_of_parts",
                                       "rms_norm",
                                       "fused_add_rms_norm",
                                       "layer_norm",

@@ -103,6 +103,51 @@ TEST(Softmax, AnyLines) {
   }
 }
 
+// Lines that take the scratchpad, whose parts cores share, or that do not fit at all.
+TEST(Softmax, LongLines) {
+  const Shape shapes[] = {{{1, 131072}, 1},       {{2, 65537}, 1},   {{70000, 8}, 0},
+                          {{2, 80000, 3}, 1},     {{20, 150000}, 1}, {{5, 300007}, 1},
+                          {{3, 96000}, 1, {1, 0}}};
+  for (const Shape& shape : shapes) {
+    for (bool log : {false, true}) {
+      DeviceTensor in(NPU_F32, shape.sizes, shape.layout), out(NPU_F32, shape.sizes);
+      const Values x = random_values(NPU_F32, in.numel(), -5, 5);
+      in.set(x);
+      NPU_ASSERT_OK(softmax(out, in, shape.dim, log, stream()));
+      const auto line = [&](const Values& v) { return softmax_line(v, log); };
+      SCOPED_TRACE(::testing::Message() << shape.sizes[0] << " x " << shape.sizes[1]);
+      expect_close(out.get_all(), along(shape.sizes, shape.dim, x, line), 3e-6);
+    }
+  }
+}
+
+// What no part may spoil for the others, and what one part spoils for all.
+TEST(Softmax, SpecialValuesInParts) {
+  constexpr int64_t kLength = 65536;
+  for (npuDataType type : {NPU_F32, NPU_F64, NPU_BF16}) {
+    DeviceTensor in(type, {1, kLength}), out(type, {1, kLength});
+    const auto result = [&](const Values& x) {
+      in.set(x);
+      NPU_EXPECT_OK(softmax(out, in, 1, false, stream()));
+      return out.get_all();
+    };
+    Values masked(kLength, -kInf);
+    masked[5] = masked[60000] = 1;
+    Values halves(kLength, 0);
+    halves[5] = halves[60000] = 0.5;
+    expect_close(result(masked), halves, 1e-6);
+    const Values nothing(kLength, kNaN);
+    expect_close(result(Values(kLength, -kInf)), nothing, 0);
+    for (double spoils : {kNaN, kInf}) {
+      Values x(kLength, 0);
+      x[40000] = spoils;
+      const Values y = result(x);
+      EXPECT_TRUE(std::isnan(y[40000]));
+      if (std::isnan(spoils)) expect_close(y, nothing, 0);
+    }
+  }
+}
+
 TEST(Softmax, TypesAndConversions) {
   for (npuDataType type : {NPU_F64, NPU_F16, NPU_BF16}) {
     for (npuDataType out_type : {type, NPU_F32}) {
