@@ -2,16 +2,19 @@
 // lengths, each of which has a matrix of its own. Mixtures of experts and their gradients are such.
 #include <algorithm>
 #include <bit>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "csrc/sdk/builder/builder.h"
 #include "csrc/sdk/kernels/arguments.h"
 #include "csrc/sdk/kernels/builder_names.h"
 #include "csrc/sdk/kernels/library_programs.h"
 #include "csrc/sdk/kernels/matmul.h"
+#include "csrc/sdk/kernels/matmul_model.h"
 #include "csrc/sdk/kernels/matmul_tile.h"
 #include "csrc/sdk/kernels/matmul_tiling.h"
 #include "csrc/sdk/kernels/sequence_table.h"
@@ -74,8 +77,41 @@ class RowIndex {
   Tile inside_;
 };
 
-// A program computes columns of one group, `slots` of them together: each every slots-th tile of
-// rows, however many the group has.
+// Runs `body` for the groups that have rows. Ends are read in lots, to wait once for each: of a
+// step of generation most groups are empty.
+using GroupBody = std::function<void(const Value& group, const Value& begin, const Value& end)>;
+void each_group(Builder& b, const SequenceTable& ends, const Value& groups, const Value& total,
+                const GroupBody& body) {
+  constexpr int64_t kLot = 16;
+  const Value next = b.variable(0);
+  b.loop(kUnlimited, [&](const Value&) {
+    // The first of the lot that has rows, else the last.
+    const Value group = b.variable(next + (kLot - 1));
+    const Value begin = b.variable(0);
+    const Value end = b.variable(0);
+    {
+      std::vector<Value> lot;
+      for (int64_t i = -1; i < kLot; ++i) {
+        lot.push_back(ends.load(b.max(b.min(next + i, groups - 1), 0)));
+      }
+      lot[0] = b.select(next == 0, 0, lot[0]);
+      for (size_t i = lot.size() - 1; i > 0; --i) {
+        const Value filled = lot[i - 1] < lot[i];
+        b.set(group, b.select(filled, next + (static_cast<int64_t>(i) - 1), group));
+        b.set(begin, b.select(filled, lot[i - 1], begin));
+        b.set(end, b.select(filled, lot[i], end));
+      }
+    }
+    b.set(next, group + 1);
+    b.set(begin, b.max(begin, 0));
+    b.set(end, b.min(end, total));
+    b.if_(begin < end, [&] { body(group, begin, end); });
+    b.break_if(groups <= next);
+  });
+}
+
+// A program computes columns of one group, or the same ones of all; `slots` of them together, each
+// every slots-th tile of rows, however many a group has.
 sim::Program build_row_groups(const sim::Machine& machine, const MatmulForm& form,
                               const MatmulTiling& tiling) {
   Builder b(std::string(kKernel), machine);
@@ -87,6 +123,7 @@ sim::Program build_row_groups(const sim::Machine& machine, const MatmulForm& for
   const Value n = b.integer("n");
   const Value k = b.integer("k");
   const Value slots = b.integer("slots");
+  const Value groups = form.walks_groups ? b.integer("groups") : Value(0);
   const Value out_row = b.integer("out_row");
   const Value out_col = b.integer("out_col");
   const Value a_row = b.integer("a_row");
@@ -109,49 +146,56 @@ sim::Program build_row_groups(const sim::Machine& machine, const MatmulForm& for
 
   const Value slot = b.pid() % slots;
   const Value outer = b.pid() / slots;
-  const Value across = b.ceil_div(n, tiling.n);
-  const Value group = outer / across;
-  const Value col = (outer % across) * tiling.n;
-  const auto [begin, end] = range_of(b, ends, group, total);
-  const Value first = begin + slot * tiling.m;
+  const Value across = form.walks_groups ? Value(1) : b.ceil_div(n, tiling.n);
+  const Value col = (form.walks_groups ? outer : outer % across) * tiling.n;
   const Value step = slots * tiling.m;
-  const Value b_start = group * b_group + col * b_col;
   const TileProduct product(b, form, tiling, b.min(n - col, tiling.n));
   const TileEpilogue epilogue(b, form, tiling.m * tiling.chunk, tiling.chunks() > 1 ? 2 : 1);
 
-  b.loop(b.max(b.ceil_div(end - first, step), 0), [&](const Value& turn) {
-    const Value row = first + turn * step;
-    const Value rows = b.min(end - row, tiling.m);
-    std::optional<Tile> from;
-    std::optional<Tile> to;
-    if (gather) from = gather->load(row, rows);
-    if (scatter) to = scatter->load(row, rows);
-    if (factor && to) {
-      b.gather(*factor, factors, 0, *to, factor_stride, {{1, 1}});
-    } else if (factor) {
-      b.load(*factor, factors, row * factor_stride, Region({{rows, factor_stride}}, {{1, 1}}));
-    }
-    const auto load = [&](const Value& start, const Value& depth) {
-      const sdk::Dim along{depth, a_col};
-      if (from) {
-        b.gather(product.a_tile(), lhs, start * a_col, *from, a_row, {along});
-      } else {
-        b.load(product.a_tile(), lhs, row * a_row + start * a_col,
-               operand_region({rows, a_row}, along, form.transpose_a));
+  const GroupBody multiply = [&](const Value& group, const Value& begin, const Value& end) {
+    const Value first = begin + slot * tiling.m;
+    const Value b_start = group * b_group + col * b_col;
+    b.loop(b.max(b.ceil_div(end - first, step), 0), [&](const Value& turn) {
+      const Value row = first + turn * step;
+      const Value rows = b.min(end - row, tiling.m);
+      std::optional<Tile> from;
+      std::optional<Tile> to;
+      if (gather) from = gather->load(row, rows);
+      if (scatter) to = scatter->load(row, rows);
+      if (factor && to) {
+        b.gather(*factor, factors, 0, *to, factor_stride, {{1, 1}});
+      } else if (factor) {
+        b.load(*factor, factors, row * factor_stride, Region({{rows, factor_stride}}, {{1, 1}}));
       }
-      product.load_columns(rhs, b_start + start * b_row, {depth, b_row}, b_col);
-    };
-    product.run(rows, k, load, [&](const TileProduct::Chunk& chunk) {
-      const Tile result = epilogue.apply(chunk.acc, factor, {});
-      const Value offset = (col + chunk.start) * out_col;
-      if (to) {
-        b.scatter(out, offset, *to, out_row, {{chunk.cols, out_col}}, result);
-      } else {
-        b.store(out, row * out_row + offset, Region({{rows, out_row}}, {{chunk.cols, out_col}}),
-                result);
-      }
+      const auto load = [&](const Value& start, const Value& depth) {
+        const sdk::Dim along{depth, a_col};
+        if (from) {
+          b.gather(product.a_tile(), lhs, start * a_col, *from, a_row, {along});
+        } else {
+          b.load(product.a_tile(), lhs, row * a_row + start * a_col,
+                 operand_region({rows, a_row}, along, form.transpose_a));
+        }
+        product.load_columns(rhs, b_start + start * b_row, {depth, b_row}, b_col);
+      };
+      product.run(rows, k, load, [&](const TileProduct::Chunk& chunk) {
+        const Tile result = epilogue.apply(chunk.acc, factor, {});
+        const Value offset = (col + chunk.start) * out_col;
+        if (to) {
+          b.scatter(out, offset, *to, out_row, {{chunk.cols, out_col}}, result);
+        } else {
+          b.store(out, row * out_row + offset, Region({{rows, out_row}}, {{chunk.cols, out_col}}),
+                  result);
+        }
+      });
     });
-  });
+  };
+  if (form.walks_groups) {
+    each_group(b, ends, groups, total, multiply);
+  } else {
+    const Value group = outer / across;
+    const auto [begin, end] = range_of(b, ends, group, total);
+    multiply(group, begin, end);
+  }
   return b.finish();
 }
 
@@ -223,6 +267,31 @@ int64_t mean_length(int64_t total, int64_t groups) {
 int64_t planned_rows(const sim::Machine& machine, int64_t mean) {
   constexpr int64_t kSpread = 4;
   return std::max<int64_t>(kSpread * mean, machine.matrix.rows);
+}
+
+// Whether programs should walk through all groups, each with columns of its own: then `tiling` is
+// that of such programs. Few rows leave most groups empty, so that the others' programs would fall
+// unevenly to the cores; but all programs read all rows, which must be little beside the matrices.
+bool walk_groups(const sim::Machine& machine, const MatmulProblem& problem, int64_t rows,
+                 MatmulTiling& tiling) {
+  constexpr int64_t kMatrices = 16;  // times what rows are read
+  constexpr int64_t kGranule = 32;   // columns: a burst of them where they are neighbours
+  const int64_t cores = machine.core.count;
+  const int64_t programs = ceil_div(ceil_div(problem.n, tiling.n), cores) * cores;
+  const int64_t columns = ceil_div(ceil_div(problem.n, programs), kGranule) * kGranule;
+  MatmulTiling walk = tiling;
+  if (columns < tiling.n) walk.n = walk.chunk = columns;
+  const int64_t across = ceil_div(problem.n, walk.n);
+  if (kMatrices * across * rows > std::min(problem.batch, rows) * problem.n) return false;
+  if (walk.n < tiling.n) {
+    // As much of each matrix at a time.
+    const int64_t depth = machine.matrix.rows;
+    walk.k = std::min(std::max(tiling.k * tiling.n / walk.n / depth, int64_t{1}) * depth,
+                      ceil_div(problem.k, kDepthUnit) * kDepthUnit);
+    if (!MatmulModel(machine, problem).set_buffers(walk)) return false;
+  }
+  tiling = walk;
+  return true;
 }
 
 bool is_row_major(const Tensor& t) {
@@ -304,18 +373,23 @@ npuStatus row_groups(const Tensor& out, const Tensor& a, const Tensor& b, const 
   if (form.gathers) form.gather_type = static_cast<DType>(options.gather.dtype);
   if (form.scatters) form.scatter_type = static_cast<DType>(options.scatter.dtype);
   const int64_t mean = mean_length(rows, groups);
-  const MatmulTiling tiling = choose_matmul_tiling(
-      machine, form.problem(groups, planned_rows(machine, mean), b.sizes[2], b.sizes[1]));
+  const MatmulProblem problem =
+      form.problem(groups, planned_rows(machine, mean), b.sizes[2], b.sizes[1]);
+  MatmulTiling tiling = choose_matmul_tiling(machine, problem);
   const int64_t slots = ceil_div(mean, tiling.m);
+  form.walks_groups = walk_groups(machine, problem, rows, tiling);
   npuKernel kernel = nullptr;
   NPU_RETURN_IF_ERROR(grouped_kernel(stream, form, tiling, &kernel));
 
   Arguments args;
   for (const Tensor* tensor : {&out, &a, &b}) args.pointer(tensor->data);
   pass_sequence_table(args, ends);
-  for (const int64_t value :
-       {rows, b.sizes[2], b.sizes[1], slots, out.strides[0], out.strides[1], a.strides[0],
-        a.strides[1], b.strides[0], b.strides[1], b.strides[2]}) {
+  for (const int64_t value : {rows, b.sizes[2], b.sizes[1], slots}) {
+    args.integer(value);
+  }
+  if (form.walks_groups) args.integer(groups);
+  for (const int64_t value : {out.strides[0], out.strides[1], a.strides[0], a.strides[1],
+                              b.strides[0], b.strides[1], b.strides[2]}) {
     args.integer(value);
   }
   if (form.gathers) {
@@ -327,7 +401,8 @@ npuStatus row_groups(const Tensor& out, const Tensor& a, const Tensor& b, const 
     args.pointer(options.row_scale.data);
     args.integer(options.row_scale.strides[0]);
   }
-  return launch(kernel, groups * ceil_div(b.sizes[2], tiling.n) * slots, args, stream);
+  const int64_t programs = ceil_div(b.sizes[2], tiling.n) * slots;
+  return launch(kernel, form.walks_groups ? programs : groups * programs, args, stream);
 }
 
 npuStatus depth_groups(const Tensor& out, const Tensor& a, const Tensor& b, const Tensor& ends,

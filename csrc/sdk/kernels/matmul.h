@@ -37,6 +37,7 @@ struct MatmulForm {
   bool scatters = false;
   DType scatter_type = DType::i64;
   bool scales_rows = false;
+  bool walks_groups = false;  // a program takes the same columns of all groups of rows
   bool operator==(const MatmulForm&) const = default;
 
   DType accumulator() const;

@@ -99,7 +99,7 @@ MatmulForm MatmulForm::partial() const {
 MatmulForm MatmulForm::ungrouped() const {
   MatmulForm form = *this;
   form.groups = Groups::none;
-  form.gathers = form.scatters = form.scales_rows = false;
+  form.gathers = form.scatters = form.scales_rows = form.walks_groups = false;
   return form;
 }
 
@@ -115,7 +115,8 @@ std::array<int64_t, 2> MatmulForm::code() const {
   const int64_t forms = int64_t{transpose_a} | int64_t{transpose_b} << 1 | int64_t{scaled} << 2 |
                         static_cast<int64_t>(bias) << 4 | static_cast<int64_t>(activation) << 8 |
                         static_cast<int64_t>(groups) << 16 | int64_t{gathers} << 18 |
-                        int64_t{scatters} << 19 | int64_t{scales_rows} << 20;
+                        int64_t{scatters} << 19 | int64_t{scales_rows} << 20 |
+                        int64_t{walks_groups} << 21;
   return {types, forms};
 }
 

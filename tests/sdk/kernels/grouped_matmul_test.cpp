@@ -101,6 +101,32 @@ TEST(GroupedMatmul, Rows) {
   check_rows({.ends = {2, 9}, .k = 0, .n = 20});
 }
 
+// Most groups are empty, the first and last ones among them: programs walk through all.
+TEST(GroupedMatmul, FewRowsOfManyGroups) {
+  std::mt19937 random(5);
+  for (const int64_t groups : {2, 16, 17, 70}) {
+    for (const int64_t filled : {0, 1, 3}) {
+      std::vector<int64_t> lengths(static_cast<size_t>(groups), 0);
+      for (int64_t i = 0; i < filled; ++i) {
+        lengths[random() % lengths.size()] = 1 + static_cast<int64_t>(random() % 3);
+      }
+      Values ends;
+      int64_t end = 0;
+      for (const int64_t length : lengths) ends.push_back(static_cast<double>(end += length));
+      check_rows({.ends = ends, .k = 20, .n = 1200});
+      check_rows({.type = NPU_BF16,
+                  .index_type = NPU_I64,
+                  .ends = ends,
+                  .k = 50,
+                  .n = 1100,
+                  .b_layout = {0, 2, 1},
+                  .copies = 2,
+                  .scatters = true,
+                  .scales = true});
+    }
+  }
+}
+
 TEST(GroupedMatmul, RowsInAnyLayout) {
   for (const Layout& a : {Layout{0, 1}, Layout{1, 0}}) {
     for (const Layout& b : {Layout{0, 1, 2}, Layout{0, 2, 1}, Layout{2, 0, 1}}) {
