@@ -1,5 +1,8 @@
 // Binary search of all values of a tile at once: each round moves the found position ahead by half
-// of the last round's step where the element there is still on the left.
+// of the last round's step where the element there is still on the left. A line that serves all
+// values and fits the scratchpad is loaded once; elements of others are gathered from memory, for
+// which every round waits.
+#include <algorithm>
 #include <array>
 
 #include "csrc/sdk/kernels/builder_names.h"
@@ -15,13 +18,29 @@ namespace {
 // Tensors of the walk: kLine is the sorted tensor without its last dimension.
 enum : int { kOut, kValues, kLine, kTensors };
 
-int64_t capacity_of(const sim::Machine& machine, DType type) {
-  constexpr int64_t kPositions = 4 * 8;
-  constexpr int64_t kFlags = 2;
-  return tile_capacity(machine, kPositions + kFlags + 3 * sim::size_of(type));
+struct Variant {
+  DType type = DType::f32;
+  int dims = 0;
+  bool right = false;
+  bool loads_line = false;
+};
+
+// Of the scratchpad, for a line that is loaded.
+constexpr int64_t kLineShare = 8;
+int64_t line_capacity_of(const sim::Machine& machine, DType type) {
+  return std::min(machine.scratchpad_bytes() / kLineShare / sim::size_of(type), 4 * kTileElements);
 }
 
-sim::Program build(const sim::Machine& machine, DType type, int dims, bool right) {
+int64_t capacity_of(const sim::Machine& machine, const Variant& v) {
+  constexpr int64_t kPositions = 4 * 8;
+  constexpr int64_t kFlags = 2;
+  const int64_t bytes = kPositions + kFlags + 3 * sim::size_of(v.type);
+  return tile_capacity(machine,
+                       v.loads_line ? ceil_div(bytes * kLineShare, kLineShare - 1) : bytes);
+}
+
+sim::Program build(const sim::Machine& machine, const Variant& v) {
+  const auto& [type, dims, right, loads_line] = v;
   Builder b("searchsorted", machine);
   const Pointer out = b.pointer("out");
   const Pointer values = b.pointer("values");
@@ -31,7 +50,7 @@ sim::Program build(const sim::Machine& machine, DType type, int dims, bool right
   const Value rounds = b.integer("rounds");
   const Value first = b.integer("first");  // a power of two, at most half of a larger one
   const TileWalk walk(b, dims, kTensors);
-  const int64_t capacity = capacity_of(machine, type);
+  const int64_t capacity = capacity_of(machine, v);
   const auto positions = [&](const char* name) { return b.tile(name, DType::i64, capacity); };
   const Tile value = b.tile("value", type, capacity, 2);
   const Tile element = b.tile("element", type, capacity);
@@ -39,16 +58,25 @@ sim::Program build(const sim::Machine& machine, DType type, int dims, bool right
   const Tile before = positions("before");  // one element before the line
   const Tile passed = b.tile("passed", DType::b8, capacity);
   const Tile outside = b.tile("outside", DType::b8, capacity);
+  const int64_t line_elements = line_capacity_of(machine, type);
+  const Tile line = loads_line ? b.tile("line", type, line_elements) : Tile{};
+  if (loads_line) b.load(line, sorted, walk.offset(kLine), Region({}, {{length, step}}));
   b.load(value, values, walk.offset(kValues), walk.region(kValues));
   b.fill(found, 0, walk.rows(), walk.cols());
   const Value distance = b.variable(first);
   b.loop(rounds, [&](const Value&) {
     b.vector(BinaryFn::add, next, found, distance);
     b.vector(BinaryFn::min, place, next, length);
-    b.iota(before, walk.offset(kLine) - step, walk.stride(kLine, 0), walk.stride(kLine, 1),
-           walk.rows(), walk.cols());
-    b.vector(TernaryFn::fma, place, place, step, before);
-    b.gather(element, sorted, 0, place, 1, {});
+    if (loads_line) {
+      b.vector(BinaryFn::sub, place, place, 1);
+      b.reshape(place, 1, walk.rows() * walk.cols());
+      b.gather_columns(element, line, place);
+    } else {
+      b.iota(before, walk.offset(kLine) - step, walk.stride(kLine, 0), walk.stride(kLine, 1),
+             walk.rows(), walk.cols());
+      b.vector(TernaryFn::fma, place, place, step, before);
+      b.gather(element, sorted, 0, place, 1, {});
+    }
     b.reshape(element, walk.rows(), walk.cols());
     // NaN stands behind everything, as a value and, since it compares false, as an element not.
     b.vector(right ? BinaryFn::gt : BinaryFn::ge, passed, element, value);
@@ -64,7 +92,7 @@ sim::Program build(const sim::Machine& machine, DType type, int dims, bool right
 }  // namespace
 
 sim::Program library_searchsorted(const sim::Machine& machine) {
-  return build(machine, DType::f32, 2, false);
+  return build(machine, {.dims = 2});
 }
 
 npuStatus searchsorted(const Tensor& out, const Tensor& sorted, const Tensor& values, bool right,
@@ -95,11 +123,12 @@ npuStatus searchsorted(const Tensor& out, const Tensor& sorted, const Tensor& va
     nest.coalesce();
     if (nest.rank == 0) nest.size[nest.rank++] = 1;
     const auto type = static_cast<DType>(values.dtype);
-
+    const Variant v{type, nest.rank, right,
+                    sorted.numel() == length && length <= line_capacity_of(*machine, type)};
     npuKernel kernel = nullptr;
     NPU_RETURN_IF_ERROR(sdk::cached_kernel(
-        stream, {"searchsorted", {static_cast<int64_t>(type), nest.rank, right}},
-        [&](const sim::Machine& m) { return build(m, type, nest.rank, right); }, &kernel));
+        stream, {"searchsorted", {static_cast<int64_t>(type), nest.rank, right, v.loads_line}},
+        [&](const sim::Machine& m) { return build(m, v); }, &kernel));
     int64_t rounds = 0;
     while (length >> rounds != 0) ++rounds;
     Arguments args;
@@ -110,7 +139,7 @@ npuStatus searchsorted(const Tensor& out, const Tensor& sorted, const Tensor& va
     args.integer(sorted.strides[sorted.rank - 1]);
     args.integer(rounds);
     args.integer(int64_t{1} << (rounds - 1));
-    const int64_t elements = target_elements(*machine, nest.numel(), capacity_of(*machine, type));
+    const int64_t elements = target_elements(*machine, nest.numel(), capacity_of(*machine, v));
     const int64_t grid = pass_strided_walk(args, nest, choose_tiling(nest, elements, 2));
     return launch(kernel, grid, args, stream);
   });

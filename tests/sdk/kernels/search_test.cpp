@@ -20,7 +20,7 @@ const npuDataType kTypes[] = {NPU_F64, NPU_F32, NPU_F16, NPU_BF16, NPU_I64,
 
 TEST(Searchsorted, EveryTypeAndLength) {
   for (npuDataType type : kTypes) {
-    for (int64_t length : {1, 2, 3, 63, 64, 65}) {
+    for (int64_t length : {1, 2, 3, 63, 64, 65, 1024, 5000, 40000}) {
       for (bool right : {false, true}) {
         Values line = random_values(type, length, 0, 30, 3);
         std::sort(line.begin(), line.end());
