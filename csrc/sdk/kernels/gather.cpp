@@ -1,6 +1,8 @@
-// Reading at indices: index_select, gather and advanced indexing are one program family.
+// Reading at indices: index_select, gather and advanced indexing are one program family, but for
+// what row_gather.h does.
 #include "csrc/sdk/kernels/indexed.h"
 #include "csrc/sdk/kernels/library_programs.h"
+#include "csrc/sdk/kernels/row_gather.h"
 #include "csrc/sdk/runtime/status.h"
 #include "npu/kernels/index.h"
 
@@ -18,11 +20,25 @@ sim::Program library_index_get(const sim::Machine& machine) {
   return build_gather("index_get", machine, form);
 }
 
+namespace {
+
+// `index` has out's sizes.
+npuStatus along(std::string_view kernel, const Tensor& out, const Tensor& in, int dim,
+                const Tensor& index, npuStream stream) {
+  const sim::Machine* machine = sdk::machine_of(stream);
+  if (machine != nullptr && gathers_rows(*machine, out, in, dim)) {
+    return run_row_gather(kernel, out, in, dim, index, stream);
+  }
+  return run_gather(kernel, along_dim(out, in, dim, index), stream);
+}
+
+}  // namespace
+
 npuStatus index_select(const Tensor& out, const Tensor& in, int dim, const Tensor& index,
                        npuStream stream) {
   return sdk::guarded([&]() -> npuStatus {
     NPU_RETURN_IF_ERROR(check_indexed_dim("index_select", in, out, dim));
-    return run_gather("index_select", along_dim(out, in, dim, spread(index, out, dim)), stream);
+    return along("index_select", out, in, dim, spread(index, out, dim), stream);
   });
 }
 
@@ -30,7 +46,7 @@ npuStatus gather(const Tensor& out, const Tensor& in, int dim, const Tensor& ind
                  npuStream stream) {
   return sdk::guarded([&]() -> npuStatus {
     NPU_RETURN_IF_ERROR(check_indexed_dim("gather", in, out, dim));
-    return run_gather("gather", along_dim(out, in, dim, index), stream);
+    return along("gather", out, in, dim, index, stream);
   });
 }
 

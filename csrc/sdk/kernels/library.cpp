@@ -62,6 +62,8 @@ constexpr Entry kEntries[] = {
     {{"rms_norm", "RMSNorm with weight, bf16"}, library_rms_norm},
     {{"rotary_embedding", "rotates queries and keys by their positions, in place"},
      library_rotary_embedding},
+    {{"row_gather", "elements of bf16 rows, which are loaded whole, at i64 indices"},
+     library_row_gather},
     {{"scan", "cumulative sum along long rows, f32"}, library_scan},
     {{"scatter", "writes bf16 elements at i64 indices, in order"}, library_scatter},
     {{"searchsorted", "places of values in sorted rows, f32"}, library_searchsorted},

@@ -39,6 +39,7 @@ sim::Program library_tril(const sim::Machine& machine);
 sim::Program library_triu(const sim::Machine& machine);
 sim::Program library_index_select(const sim::Machine& machine);
 sim::Program library_gather(const sim::Machine& machine);
+sim::Program library_row_gather(const sim::Machine& machine);
 sim::Program library_index_get(const sim::Machine& machine);
 sim::Program library_scatter(const sim::Machine& machine);
 sim::Program library_index_accumulate(const sim::Machine& machine);

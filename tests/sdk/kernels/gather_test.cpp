@@ -103,6 +103,32 @@ TEST(Gather, ReadsElementsAlongEachDimension) {
   }
 }
 
+// Many elements of each row: whole rows are loaded where that moves less.
+TEST(Gather, ReadsManyElementsOfRows) {
+  for (npuDataType type : kTypes) {
+    for (npuDataType index_type : {NPU_I32, NPU_I64}) {
+      for (int64_t length : {1, 90, 9000, 60000}) {
+        for (int64_t count : {1, 8, 700}) {
+          constexpr int64_t kRows = 5;
+          DeviceTensor in(type, {kRows + 2, length}), index(index_type, {kRows, count}, {1, 0});
+          DeviceTensor out(type, {kRows, count}, {}, 2);
+          const Values x = random_values(type, in.numel(), 0, 100);
+          const Values at = random_indices(kRows * count, length);
+          in.set(x);
+          index.set(at);
+          NPU_ASSERT_OK(gather(out, in, 1, index, stream()));
+          Values expected;
+          for (int64_t i = 0; i < kRows * count; ++i) {
+            expected.push_back(x[i / count * length + static_cast<int64_t>(at[i])]);
+          }
+          EXPECT_EQ(out.get_all(), expected)
+              << "type " << type << ", " << count << " of " << length;
+        }
+      }
+    }
+  }
+}
+
 TEST(Gather, AdvancedIndicesWrapAndBroadcast) {
   // in[i, :, j] with i [4, 1] and j [5]: sizes [4, 5, 3].
   DeviceTensor in(NPU_F32, {6, 3, 8}), i(NPU_I64, {4}), j(NPU_I64, {5}), out(NPU_F32, {4, 5, 3});
@@ -162,12 +188,13 @@ TEST(Gather, WrongOperandsAreRefused) {
 }
 
 // A launch that fails, and the device after it.
-void expect_out_of_bounds(const char* kernel, const std::function<npuStatus()>& launch) {
+void expect_out_of_bounds(const char* kernel, const std::function<npuStatus()>& launch,
+                          const char* instruction = "d.gather") {
   NPU_ASSERT_OK(launch());
   EXPECT_EQ(npuDeviceSynchronize(0), NPU_ERROR_OUT_OF_BOUNDS);
   const std::string message = npuGetLastErrorString();
   EXPECT_NE(message.find(std::string("kernel '") + kernel + "'"), std::string::npos) << message;
-  EXPECT_NE(message.find("d.gather"), std::string::npos) << message;
+  EXPECT_NE(message.find(instruction), std::string::npos) << message;
   NPU_ASSERT_OK(npuDeviceReset(0));
 }
 
@@ -182,10 +209,12 @@ TEST(Gather, IndicesOutOfRangeFailTheLaunch) {
     expect_out_of_bounds("index_select",
                          [&] { return index_select(out, upper, 0, index, stream()); });
   }
-  {
+  for (int dim : {0, 1}) {
     DeviceTensor in(NPU_F32, {4, 4}), index(NPU_I64, {4, 4}), out(NPU_F32, {4, 4});
     index.set({0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 4, 3, 0, 1, 2, 3});
-    expect_out_of_bounds("gather", [&] { return gather(out, in, 1, index, stream()); });
+    expect_out_of_bounds(
+        "gather", [&] { return gather(out, in, dim, index, stream()); },
+        dim == 0 ? "d.gather" : "v.gather");
   }
   for (double wrong : {-5.0, 4.0}) {
     DeviceTensor in(NPU_F32, {4}), index(NPU_I64, {1}), out(NPU_F32, {1});
