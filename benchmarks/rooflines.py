@@ -59,6 +59,12 @@ KERNELS: list[tuple[str, str, float, str | Answer]] = [
     ("paged attention, 64 x 1 to 4,096 tokens", STREAM, 0.92, vllm_decode(ragged(64, 4096))),
     ("paged attention, 1 x 131,072 and 63 x 100", STREAM, 0.90, vllm_decode([131072] + [100] * 63)),
     ("paged attention, 256 x 1 to 400 tokens", STREAM, 0.80, vllm_decode(ragged(256, 400))),
+    (
+        "layer of Qwen3-30B-A3B, decode step of 8 x 1,000",
+        STREAM,
+        0.85,
+        "layer --model qwen3-30b-a3b --batch 8 --context 1000",
+    ),
     ("rms_norm 16384x4096", STREAM, 0.95, "rms_norm 16384x4096"),
     ("softmax 16384x4096", STREAM, 0.95, "softmax 16384x4096"),
     ("silu_and_mul 16384x4096", STREAM, 0.95, "silu_and_mul 16384x4096"),

@@ -25,22 +25,16 @@ struct Variant {
   int64_t value_dim = 0;
   int64_t rows = 0;   // of a tile
   int64_t parts = 0;  // at most
+  int buffers = 2;    // of a part's results
 
   std::array<int64_t, 6> key() const {
     return {static_cast<int64_t>(compute) | static_cast<int64_t>(out) << 8 |
                 static_cast<int64_t>(starts) << 16 | static_cast<int64_t>(lengths) << 24 |
                 static_cast<int64_t>(natural) << 32 | static_cast<int64_t>(shares.bounded) << 40 |
                 static_cast<int64_t>(by_sequence) << 41 | shares.only_lot << 48,
-            value_dim, rows, parts};
+            value_dim, rows, parts | int64_t{buffers} << 32};
   }
 };
-
-// Partial results are few and small, and waiting for the memory is most of the time: as many as the
-// DMA's queues hold are on their way at once.
-int part_buffers(const Variant& v) {
-  constexpr int64_t kMost = 16;
-  return static_cast<int>(std::clamp<int64_t>(v.parts, 2, kMost));
-}
 
 // A program takes some heads of one sequence, if that is shared: by its number where sequences are
 // few, else the one that the parts on either side of a boundary share, if that is the first
@@ -67,7 +61,7 @@ sim::Program build(const sim::Machine& machine, const Variant& v) {
   const Tile peak = b.tile("peak", v.compute, v.rows);
   const Tile sum_of_weights = b.tile("sum_of_weights", v.compute, v.rows);
   const Tile factor = b.tile("factor", v.compute, v.rows);
-  const Tile part = b.tile("part", v.compute, v.rows * v.value_dim, part_buffers(v));
+  const Tile part = b.tile("part", v.compute, v.rows * v.value_dim, v.buffers);
   const Tile sum = b.tile("sum", v.compute, v.rows * v.value_dim);
   const Tile result = b.tile("result", v.out, v.rows * v.value_dim, 2);
 
@@ -141,13 +135,23 @@ sim::Program build(const sim::Machine& machine, const Variant& v) {
   return b.finish();
 }
 
-// By the tiles of build().
+// By the tiles of build(): none where not even one row fits.
 int64_t rows_that_fit(const sim::Machine& machine, const Variant& v) {
   const int64_t compute = sim::size_of(v.compute);
   const int64_t bytes = (6 * v.parts + 3) * compute +
-                        v.value_dim * ((part_buffers(v) + 1) * compute + 2 * sim::size_of(v.out));
+                        v.value_dim * ((v.buffers + 1) * compute + 2 * sim::size_of(v.out));
   constexpr int64_t kAlignment = 64 * 32;
-  return std::max((machine.scratchpad_bytes() - kAlignment) / bytes, int64_t{1});
+  return (machine.scratchpad_bytes() - kAlignment) / bytes;
+}
+
+// Partial results are few and small, and waiting for the memory is most of the time: as many are on
+// their way at once as a queue holds, if they fit.
+void choose_capacities(const sim::Machine& machine, Variant& v) {
+  constexpr int64_t kMostRows = 128;
+  const auto most = std::max<int64_t>(machine.core.queue_depth, 2);
+  v.buffers = static_cast<int>(std::clamp<int64_t>(v.parts, 2, most));
+  while (v.buffers > 2 && rows_that_fit(machine, v) < 1) --v.buffers;
+  v.rows = std::clamp<int64_t>(rows_that_fit(machine, v), 1, kMostRows);
 }
 
 }  // namespace
@@ -165,8 +169,7 @@ npuStatus combine_attention(const sim::Machine& machine, const AttentionCall& ca
   const int64_t boundaries = call.parts - 1;
   v.by_sequence = call.form.only_lot > 0 && call.sequences < boundaries;
   const int64_t numbers = v.by_sequence ? call.sequences : boundaries;
-  constexpr int64_t kMostRows = 128;
-  v.rows = std::min(rows_that_fit(machine, v), kMostRows);
+  choose_capacities(machine, v);
   npuKernel kernel = nullptr;
   NPU_RETURN_IF_ERROR(sdk::cached_kernel(
       stream, {kKernel, v.key()}, [&v](const sim::Machine& m) { return build(m, v); }, &kernel));
@@ -195,7 +198,7 @@ npuStatus combine_attention(const sim::Machine& machine, const AttentionCall& ca
 
 sim::Program library_combine_attention(const sim::Machine& machine) {
   Variant v{.compute = DType::f32, .out = DType::bf16, .shares = {}, .value_dim = 128, .parts = 16};
-  v.rows = std::min(rows_that_fit(machine, v), int64_t{16});
+  choose_capacities(machine, v);
   return build(machine, v);
 }
 

@@ -173,7 +173,7 @@ npuStatus plan_attention(const sim::Machine& machine, AttentionCall& call) {
                       machine.scratchpad_bytes());
   }
   call.divide();
-  if (form.paged && call.group * call.query_len <= form.rows) {
+  if (form.paged && form.blocks == 1 && call.group * call.query_len <= form.rows) {
     divide_decode(machine, layout_of(call), call);
   }
   return NPU_SUCCESS;

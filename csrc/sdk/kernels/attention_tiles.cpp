@@ -16,14 +16,6 @@ constexpr int64_t kFewestKeys = 128;
 // Rows beyond this many times the array's are no faster, and leave less to share.
 constexpr int64_t kMostArrays = 8;
 
-bool fits(const sim::Machine& machine, const AttentionForm& form) {
-  return scratchpad_bytes(form) <= machine.scratchpad_bytes();
-}
-
-void halve(const sim::Machine& machine, const AttentionForm& form, int64_t& size, int64_t least) {
-  while (!fits(machine, form) && size > least) size = std::max(size / 2, least);
-}
-
 // Keys of a tile that many rows see: two widths of the array, unless it is wide. More make the
 // edge of what causal rows see coarser, fewer have the sums rescaled more often.
 int64_t keys_of_many_rows(const sim::Machine& machine) {
@@ -36,6 +28,7 @@ int64_t keys_of_many_rows(const sim::Machine& machine) {
 int64_t keys_of_few_rows(const sim::Machine& machine) { return 8 * machine.matrix.cols; }
 
 constexpr double kInstructions = 16;  // of the vector engine, for a block and a range of keys
+constexpr double kChained = 10;       // of which each waits for the one before
 constexpr double kPipelineGap = 2;    // cycles from one to the next, besides its latency
 
 // Cycles from a product's first operand to its first result.
@@ -58,8 +51,6 @@ double products(const sim::Machine& machine, const AttentionForm& form, int64_t 
   return busy(form.head_dim, keys) + busy(keys, form.value_dim);
 }
 
-constexpr double kResultPasses = 2.5;
-
 // Cycles of the vector engine for the elements of a block's scores and sums.
 double softmax_elements(const sim::Machine& machine, const AttentionForm& form, int64_t rows,
                         int64_t keys) {
@@ -78,6 +69,7 @@ class BlockCosts {
       : machine_(machine), work_(work) {}
 
   double of(const AttentionForm& form) const {
+    constexpr double kResultPasses = 2.5;
     const auto [heads, tokens, tiles] = divide_rows(form, work_.group, work_.query_len);
     const int64_t rows = tokens * heads;
     const int64_t chunks = work_.kv_heads * ceil_div(work_.group, heads) * work_.sequences;
@@ -161,6 +153,14 @@ class BlockCosts {
 
 }  // namespace
 
+bool fits(const sim::Machine& machine, const AttentionForm& form) {
+  return scratchpad_bytes(form) <= machine.scratchpad_bytes();
+}
+
+void halve(const sim::Machine& machine, const AttentionForm& form, int64_t& size, int64_t least) {
+  while (!fits(machine, form) && size > least) size = std::max(size / 2, least);
+}
+
 double transfer_cycles(const sim::Machine& machine, int64_t bytes) {
   constexpr double kReached = 0.9;  // of the peak
   const double share = kReached * machine.hbm_bytes_per_cycle() / machine.core.count;
@@ -172,7 +172,7 @@ double step_cycles(const sim::Machine& machine, const AttentionForm& form, int64
                    int64_t keys) {
   return fill_and_drain(machine) + products(machine, form, rows, keys) +
          form.blocks *
-             (softmax_elements(machine, form, rows, keys) + kInstructions * instruction(machine));
+             (softmax_elements(machine, form, rows, keys) + kChained * instruction(machine));
 }
 
 double least_turn(const sim::Machine& machine, const AttentionForm& form) {

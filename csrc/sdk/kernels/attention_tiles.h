@@ -20,6 +20,9 @@ double least_turn(const sim::Machine& machine, const AttentionForm& form);
 
 // Bytes of scratchpad that AttentionProgram declares.
 int64_t scratchpad_bytes(const AttentionForm& form);
+bool fits(const sim::Machine& machine, const AttentionForm& form);
+// Halves a size of the form, down to `least`, until it fits.
+void halve(const sim::Machine& machine, const AttentionForm& form, int64_t& size, int64_t least);
 
 // What there is to do, as far as the host knows. Packed sequences differ in length: as many of the
 // longest as have all tokens stand for them.

@@ -17,14 +17,14 @@ constexpr int64_t kRowsOfRun = 4;
 // KV heads that a program takes at a time: each has code of its own.
 constexpr int64_t kMostHeads = 16;
 
-// Bytes of a key of one KV head that lie together.
+// Bytes of a key of one KV head that lie together, about where values have another dimension.
 int64_t bytes_of_head(const AttentionForm& form) {
   const int64_t pair = (form.head_dim + form.value_dim) * sim::size_of(form.type);
   return form.pairs ? pair : pair / 2;
 }
 
 // Bytes that lie together in what a program fetches: keys of a run do, unless those of other KV
-// heads lie between.
+// heads lie between. Forms for many rows fetch key by key.
 int64_t run_bytes(const CacheLayout& cache, const AttentionForm& form) {
   const int64_t bytes = bytes_of_head(form) * (form.side_by_side ? form.kv_heads : 1);
   return cache.side_by_side && form.kv_heads < cache.kv_heads ? bytes : bytes * form.run;
@@ -51,12 +51,9 @@ std::vector<AttentionForm> decode_forms(const sim::Machine& machine, const Cache
       while (tried.run < cache.run && tried.run * bytes < enough) tried.run *= 2;
     }
     tried.keys = (tried.side_by_side ? 1 : 4) * machine.matrix.cols;
-    while (scratchpad_bytes(tried) > machine.scratchpad_bytes() &&
-           tried.keys > machine.matrix.cols) {
-      tried.keys = std::max<int64_t>(tried.keys / 2, machine.matrix.cols);
-    }
-    if (!tried.in_parts() || tried.keys % tried.run != 0) continue;
-    if (scratchpad_bytes(tried) <= machine.scratchpad_bytes()) forms.push_back(tried);
+    halve(machine, tried, tried.keys, machine.matrix.cols);
+    while (tried.keys % tried.run != 0) tried.run /= 2;
+    if (fits(machine, tried)) forms.push_back(tried);
   }
   std::ranges::stable_sort(forms, std::greater(),
                            [&cache](const AttentionForm& each) { return run_bytes(cache, each); });
@@ -128,9 +125,8 @@ class DecodeCosts {
 
   // One of so many programs side by side fetches keys of its KV heads.
   double fetch(const AttentionForm& form, int64_t count, int64_t programs) const {
-    const int64_t heads = form.decode ? form.kv_heads : 1;
     const int64_t bytes =
-        count * heads * (form.head_dim + form.value_dim) * sim::size_of(form.type);
+        count * form.kv_heads * (form.head_dim + form.value_dim) * sim::size_of(form.type);
     const int64_t sharing = std::min<int64_t>(programs, machine_.core.count);
     const double memory =
         machine_.hbm_bytes_per_cycle() * machine_.hbm_efficiency(run_bytes(cache_, form));

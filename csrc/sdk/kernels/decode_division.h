@@ -13,14 +13,16 @@ struct CacheLayout {
   bool side_by_side = false;  // a key's KV heads lie side by side
 };
 
-// Makes a call of few rows, whose form and division are those of attention among many, that of the
-// programs that a cost model finds fastest for sequences of half the length that they may have:
+// Chooses the programs of a call of few rows, by a cost model. `call` comes with the form and the
+// division of attention among many rows, which it may keep:
 //
-// - as it is: one program for each KV head of each sequence;
+// - a program for each KV head of each sequence, as for many rows;
 // - decode programs (attention_decode.cpp) of one or more KV heads at a time, which take whole
 //   sequences or equal shares of the keys of all.
 //
-// The host does not know the lengths: it depends on the machine and on shapes alone.
+// The host does not know the lengths: the longest sequence is taken to be as long as the block
+// table allows, the others half as long, so that the choice depends on the machine and on shapes
+// alone.
 void divide_decode(const sim::Machine& machine, const CacheLayout& cache, AttentionCall& call);
 
 }  // namespace npu::kernels

@@ -31,7 +31,7 @@ int64_t capacity_of(const sim::Machine& machine, const Variant& v) {
   bytes += 3 * sim::size_of(v.compute());  // intermediate results
   if (v.has_weight) bytes += load_buffers(machine) * sim::size_of(v.weight);
   if (v.has_bias) bytes += load_buffers(machine) * sim::size_of(v.bias);
-  constexpr int64_t kLineTiles = 8;  // tiles with one element a line, of a quarter's capacity
+  constexpr int64_t kLineTiles = 11;  // tiles with one element a line, of a quarter's capacity
   return tile_capacity(machine, bytes + kLineTiles * sim::size_of(v.compute()) / 4,
                        line_elements(machine));
 }

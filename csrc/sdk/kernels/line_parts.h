@@ -12,7 +12,6 @@ class LineParts {
  public:
   LineParts(const Tensor& in, int dim, int64_t parts) : in_(in), dim_(dim), parts_(parts) {}
 
-  int64_t parts() const { return parts_; }
   int64_t length() const { return in_.sizes[dim_] / parts_; }  // of a part
   int64_t count() const;                                       // of all parts
 

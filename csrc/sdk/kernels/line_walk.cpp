@@ -65,7 +65,7 @@ int64_t line_capacity(const sim::Machine& machine, int64_t capacity) {
 }
 
 int64_t pass_lines(Arguments& args, const LineNest& nest, const LineForm& form,
-                   const sim::Machine& machine, int64_t capacity) {
+                   const sim::Machine& machine, int64_t capacity, int64_t most_lines) {
   Iteration kept = nest.kept;
   if (kept.rank == 0) {
     kept.rank = 1;
@@ -81,12 +81,13 @@ int64_t pass_lines(Arguments& args, const LineNest& nest, const LineForm& form,
     lines = part_of_core(fair, std::max(elements / chunk, int64_t{1}),
                          std::max(kSmallTileElements / chunk, int64_t{1}));
   } else {
-    const int64_t wide = ceil_div(fair, kTileAlignment) * kTileAlignment;
+    const int64_t neighbours = std::min(kTileAlignment, kept.size[0]);
+    const int64_t wide = ceil_div(fair, neighbours) * neighbours;
     constexpr int64_t kShortestChunk = 16;
     lines = std::min(form.whole ? capacity / chunk : elements / kShortestChunk, wide);
   }
   lines = std::clamp(lines, int64_t{1}, line_capacity(machine, capacity));
-  lines = std::min(lines, kept.numel());
+  lines = std::min({lines, kept.numel(), most_lines});
   if (!form.whole) chunk = std::min(chunk, elements / lines);
 
   args.integer(nest.length);

@@ -39,9 +39,9 @@ struct LineForm {
 LineForm choose_line_form(const LineNest& nest, int64_t capacity,
                           std::span<const Tensor* const> tensors);
 
-// Passes what LineWalk declares; returns the grid.
+// Passes what LineWalk declares; returns the grid. A tile holds `most_lines` at most.
 int64_t pass_lines(Arguments& args, const LineNest& nest, const LineForm& form,
-                   const sim::Machine& machine, int64_t capacity);
+                   const sim::Machine& machine, int64_t capacity, int64_t most_lines = kUnlimited);
 
 // How many lines a tile of `capacity` elements holds at most: the capacity of tiles with one
 // element a line.

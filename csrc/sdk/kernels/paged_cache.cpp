@@ -12,6 +12,7 @@ PagedCache::PagedCache(Builder& builder, const std::string& name)
       granule_(builder.integer(name + "_granule")),
       block_granules_(builder.integer(name + "_block_granules")),
       slot_granules_(builder.integer(name + "_slot_granules")),
+      slot_stride_(builder.integer(name + "_slot_stride")),
       head_stride_(builder.integer(name + "_head_stride")) {}
 
 void PagedCache::locate(const Tile& index, const Tile& block, const Tile& slot,
@@ -27,6 +28,7 @@ void pass_paged_cache(Arguments& args, const Tensor& cache) {
   args.integer(granule);
   args.integer(block / granule);
   args.integer(slot / granule);
+  args.integer(slot);
   args.integer(cache.strides[2]);
 }
 

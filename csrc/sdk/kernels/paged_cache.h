@@ -23,13 +23,14 @@ class PagedCache {
 
   const sdk::Value& granule() const { return granule_; }
   const sdk::Value& head_stride() const { return head_stride_; }
-  sdk::Value slot_stride() const { return slot_granules_ * granule_; }
+  const sdk::Value& slot_stride() const { return slot_stride_; }
 
  private:
   sdk::Builder& builder_;
   sdk::Value granule_;
   sdk::Value block_granules_;
   sdk::Value slot_granules_;
+  sdk::Value slot_stride_;
   sdk::Value head_stride_;
 };
 

@@ -156,8 +156,8 @@ npuStatus run(std::string_view name, Build build, std::span<const Tensor* const>
     const sim::Machine* machine = sdk::machine_of(stream);
     if (machine == nullptr) return sdk::fail(NPU_ERROR_INVALID_HANDLE, "no such stream");
     if (build == build_softmax) {
-      const int64_t parts = parts_of_softmax(*machine, *inputs[0], dim);
-      if (parts > 1) return softmax_in_parts(out, *inputs[0], dim, log, parts, stream);
+      const int64_t parts = parts_of_softmax(*machine, out, *inputs[0], dim);
+      if (parts > 1) return softmax_in_parts(*machine, out, *inputs[0], dim, log, parts, stream);
     }
     Types types{static_cast<DType>(out.dtype), {}, static_cast<int>(inputs.size())};
     std::array<const Tensor*, 3> tensors = {};

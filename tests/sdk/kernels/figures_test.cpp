@@ -9,6 +9,7 @@
 
 #include "npu/kernels/attention.h"
 #include "npu/kernels/elementwise.h"
+#include "npu/kernels/matmul.h"
 #include "npu/kernels/reduce.h"
 #include "tests/sdk/kernels/device_tensor.h"
 #include "tests/sdk/kernels/estimator.h"
@@ -278,6 +279,40 @@ void expect_streaming(const char* machine, const StreamingFigures& least) {
 TEST(Figures, StreamingKernels) {
   expect_streaming("n1", {0.95, 0.95, 0.74, 0.95, 0.95, 0.95, 0.95});
   expect_streaming("tpu-v6e", {0.9, 0.9, 0.74, 0.9, 0.95, 0.95, 0.95});
+}
+
+// The logits of a step: lines are read once, and where they are few all cores take part.
+TEST(Figures, SoftmaxOfLongLines) {
+  constexpr int64_t kWords = 128256;
+  Figures n1("n1");
+  const auto nanoseconds = [&](const Tensor& y, const Tensor& x, int dim) {
+    NPU_EXPECT_OK(softmax(y, x, dim, false, n1.stream()));
+    return n1.nanoseconds();
+  };
+  const auto rows = [&](int64_t count) { return n1.f32({count, kWords}); };
+  EXPECT_GE(n1.streaming(8.0 * 64 * kWords, nanoseconds(rows(64), rows(64), 1)), 0.9);
+  EXPECT_LE(nanoseconds(rows(1), rows(1), 1), 6000);
+  const auto narrow = [&] { return n1.f32({1 << 18, 8}); };
+  EXPECT_LE(nanoseconds(narrow(), narrow(), 0), 40000);
+}
+
+// A step of generation: most groups are empty, and all cores read the matrices of the others.
+TEST(Figures, FewRowsOfManyGroups) {
+  constexpr int64_t kGroups = 128, kChosen = 8, kIn = 2048, kOut = 1536;
+  Figures n1("n1");
+  for (const int64_t apart : {1, 3, 16}) {
+    SCOPED_TRACE(apart);
+    std::vector<int32_t> ends(kGroups);
+    for (int64_t group = 0; group < kGroups; ++group) {
+      ends[static_cast<size_t>(group)] = static_cast<int32_t>(std::min(kChosen, group / apart + 1));
+    }
+    Tensor weights = n1.bf16({kGroups, kOut, kIn});
+    std::swap(weights.sizes[1], weights.sizes[2]);
+    std::swap(weights.strides[1], weights.strides[2]);
+    NPU_EXPECT_OK(grouped_matmul(n1.bf16({kChosen, kOut}), n1.bf16({kChosen, kIn}), weights,
+                                 n1.integers(ends), {}, n1.stream()));
+    EXPECT_GE(n1.streaming(2.0 * kChosen * kIn * kOut), 0.8);
+  }
 }
 
 // Tiles grow with what hides the latency, and no further.

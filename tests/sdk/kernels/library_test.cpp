@@ -44,6 +44,8 @@ TEST(Library, EveryFamilyIsListed) {
                                       "softmax",
                                       "softmax_backward",
                                       "softmax_of_parts",
+                                      "softmax_statistics",
+                                      "row_gather",
                                       "rms_norm",
                                       "fused_add_rms_norm",
                                       "layer_norm",

@@ -6,6 +6,7 @@
 #include <limits>
 #include <string>
 
+#include "csrc/sdk/kernels/line_parts.h"
 #include "npu/kernels/reduce.h"
 #include "tests/sdk/kernels/device_tensor.h"
 
@@ -110,7 +111,10 @@ TEST(Softmax, LongLines) {
                           {{3, 96000}, 1, {1, 0}}};
   for (const Shape& shape : shapes) {
     for (bool log : {false, true}) {
-      DeviceTensor in(NPU_F32, shape.sizes, shape.layout), out(NPU_F32, shape.sizes);
+      // Results lie the other way round.
+      std::vector<int> layout;
+      for (auto d = static_cast<int>(shape.sizes.size()); d > 0; --d) layout.push_back(d - 1);
+      DeviceTensor in(NPU_F32, shape.sizes, shape.layout), out(NPU_F32, shape.sizes, layout);
       const Values x = random_values(NPU_F32, in.numel(), -5, 5);
       in.set(x);
       NPU_ASSERT_OK(softmax(out, in, shape.dim, log, stream()));
@@ -126,9 +130,9 @@ TEST(Softmax, SpecialValuesInParts) {
   constexpr int64_t kLength = 65536;
   for (npuDataType type : {NPU_F32, NPU_F64, NPU_BF16}) {
     DeviceTensor in(type, {1, kLength}), out(type, {1, kLength});
-    const auto result = [&](const Values& x) {
+    const auto result = [&](const Values& x, bool log = false) {
       in.set(x);
-      NPU_EXPECT_OK(softmax(out, in, 1, false, stream()));
+      NPU_EXPECT_OK(softmax(out, in, 1, log, stream()));
       return out.get_all();
     };
     Values masked(kLength, -kInf);
@@ -136,6 +140,9 @@ TEST(Softmax, SpecialValuesInParts) {
     Values halves(kLength, 0);
     halves[5] = halves[60000] = 0.5;
     expect_close(result(masked), halves, 1e-6);
+    const Values logs = result(masked, true);
+    EXPECT_NEAR(logs[5], -std::log(2), 0.01);
+    EXPECT_EQ(logs[6], -kInf);
     const Values nothing(kLength, kNaN);
     expect_close(result(Values(kLength, -kInf)), nothing, 0);
     for (double spoils : {kNaN, kInf}) {
@@ -146,6 +153,14 @@ TEST(Softmax, SpecialValuesInParts) {
       if (std::isnan(spoils)) expect_close(y, nothing, 0);
     }
   }
+}
+
+TEST(LineParts, EqualOnes) {
+  EXPECT_EQ(equal_parts(128256, 16), 16);
+  EXPECT_EQ(equal_parts(50257, 16), 29);
+  EXPECT_EQ(equal_parts(100003, 16), 1);
+  EXPECT_EQ(equal_parts(34, 32), 34);
+  EXPECT_EQ(equal_parts(10, 4), 5);
 }
 
 TEST(Softmax, TypesAndConversions) {

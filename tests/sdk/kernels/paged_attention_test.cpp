@@ -332,7 +332,13 @@ TEST(PagedAttention, DecodeReadsTheCacheOnce) {
   NPU_ASSERT_OK(npuGetCounters(0, &counters));
   const uint64_t cache = 2 * 256 * 2 * 64 * 2;
   EXPECT_GE(counters.dma_read_bytes, cache);
-  EXPECT_LE(counters.dma_read_bytes, cache + cache / 8);
+  // Where programs share sequences, partial results are read again: of each program and sequence
+  // sums and two statistics for each head.
+  npuDeviceProperties properties;
+  NPU_ASSERT_OK(npuGetDeviceProperties(0, &properties));
+  const auto places = static_cast<uint64_t>(properties.core_count) + 2;
+  const uint64_t partial = counters.launches > 1 ? places * 8 * (64 + 2) * 4 : 0;
+  EXPECT_LE(counters.dma_read_bytes, cache + cache / 8 + partial);
 }
 
 // Programs share the keys of batches that are read in several lots, some of whose sequences have no
@@ -371,7 +377,7 @@ TEST(PagedAttention, KeysOfFewSequencesAreSplit) {
   npuDeviceProperties properties;
   NPU_ASSERT_OK(npuGetDeviceProperties(0, &properties));
   PackedBatch batch;
-  batch.lengths = {{1, 4100}, {1, 40}, {2, 0}};
+  batch.lengths = {{1, 12000}, {1, 40}, {2, 0}};
   batch.heads = 8;
   batch.kv_heads = 4;
   batch.dim = batch.value_dim = 64;
@@ -385,7 +391,7 @@ TEST(PagedAttention, KeysOfFewSequencesAreSplit) {
   check_launches(NPU_F32);
   check_launches(NPU_BF16);
   batch.sinks = {0, 1, -1, 2, 0, 3, -2, 1};
-  batch.options.window = 3000;
+  batch.options.window = 9000;
   batch.options.soft_cap = 4;
   check_launches(NPU_F32);
 }
