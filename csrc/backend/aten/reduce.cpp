@@ -1,5 +1,6 @@
 // Reductions with one result: PyTorch's shape logic over dispatch stubs, run by the SDK's family.
 #include <ATen/native/ReduceOps.h>
+#include <ATen/native/ReduceOpsUtils.h>
 #include <ATen/ops/all_native.h>
 #include <ATen/ops/amax_native.h>
 #include <ATen/ops/amin_native.h>
@@ -9,16 +10,16 @@
 #include <ATen/ops/linalg_vector_norm_native.h>
 #include <ATen/ops/mean_native.h>
 #include <ATen/ops/nansum_native.h>
-#include <ATen/ops/ne.h>
 #include <ATen/ops/norm_native.h>
 #include <ATen/ops/prod_native.h>
 #include <ATen/ops/std_mean_native.h>
 #include <ATen/ops/std_native.h>
-#include <ATen/ops/sum.h>
 #include <ATen/ops/sum_native.h>
 #include <ATen/ops/var_mean_native.h>
 #include <ATen/ops/var_native.h>
 #include <npu/kernels/reduce.h>
+
+#include <limits>
 
 #include "csrc/backend/aten/iterator.h"
 #include "csrc/backend/aten/native.h"
@@ -72,8 +73,39 @@ void vector_norm(TensorIterator& iterator, const Scalar& order) {
   run_reduction(iterator, reduction, p);
 }
 
-Tensor count_nonzero(const Tensor& self, at::IntArrayRef dim) {
-  return at::sum(at::ne(self, 0), dim);
+Tensor count_in_dimensions(const Tensor& self, at::IntArrayRef dim) {
+  Tensor result = at::empty({0}, self.options().dtype(at::kLong));
+  TensorIterator iterator = at::native::make_reduction(
+      "count_nonzero", result, self, dim, /*keepdim=*/false, self.scalar_type(), at::kLong);
+  if (self.numel() == 0) return result.zero_();
+  run_reduction(iterator, Reduction::count_nonzero);
+  return result;
+}
+
+Tensor count_in_dimension(const Tensor& self, std::optional<int64_t> dim) {
+  return count_in_dimensions(self, dim ? at::IntArrayRef(*dim) : at::IntArrayRef());
+}
+
+Tensor& log_sum_exp_out(const Tensor& self, at::IntArrayRef dim, bool keepdim, Tensor& out) {
+  TORCH_CHECK(
+      at::isFloatingType(out.scalar_type()),
+      "logsumexp(): Expected floating point type for result tensor, but got: ", out.scalar_type());
+  const Tensor x = at::isIntegralType(self.scalar_type(), /*includeBool=*/true)
+                       ? self.to(at::typeMetaToScalarType(at::get_default_dtype()))
+                       : self;
+  TensorIterator iterator = at::native::make_reduction("logsumexp", out, x, dim, keepdim,
+                                                       x.scalar_type(), out.scalar_type());
+  if (x.numel() == 0) return out.fill_(-std::numeric_limits<double>::infinity());
+  run_reduction(iterator, Reduction::logsumexp);
+  return out;
+}
+
+Tensor log_sum_exp(const Tensor& self, at::IntArrayRef dim, bool keepdim) {
+  const bool integral = at::isIntegralType(self.scalar_type(), /*includeBool=*/true);
+  const auto type =
+      integral ? at::typeMetaToScalarType(at::get_default_dtype()) : self.scalar_type();
+  Tensor result = at::empty({0}, self.options().dtype(type));
+  return log_sum_exp_out(self, dim, keepdim, result);
 }
 
 }  // namespace
@@ -139,7 +171,10 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
   impl<"var_mean.correction",
        static_cast<std::tuple<Tensor, Tensor> (*)(const Tensor&, at::OptionalIntArrayRef,
                                                   Correction, bool)>(&native::var_mean)>(m);
-  impl<"count_nonzero.dim_IntList", &count_nonzero>(m);
+  impl<"count_nonzero", &count_in_dimension>(m);
+  impl<"count_nonzero.dim_IntList", &count_in_dimensions>(m);
+  impl<"logsumexp", &log_sum_exp>(m);
+  impl<"logsumexp.out", &log_sum_exp_out>(m);
 }
 
 }  // namespace npu::backend
