@@ -10,11 +10,14 @@
 namespace npu::kernels {
 namespace {
 
+enum { kX, kY, kResidual, kRstd, kTensors };  // of the walk
+
 struct Variant {
   DType y, x, residual, weight;
   bool adds = false;  // x to the residual, which is what is normalised
   bool has_weight = false;
   bool has_offset = false;  // of the weight
+  bool has_rstd = false;
   LineForm form = {};
 
   DType compute() const { return x == DType::f64 || y == DType::f64 ? DType::f64 : DType::f32; }
@@ -30,7 +33,7 @@ int64_t capacity_of(const sim::Machine& machine, const Variant& v) {
   if (v.has_weight)
     bytes += load_buffers(machine) * sim::size_of(v.weight) + sim::size_of(v.compute());
   if (v.adds) bytes += (load_buffers(machine) + 2) * sim::size_of(v.residual);
-  constexpr int64_t kLineTiles = 4;  // tiles with one element a line, of a quarter's capacity
+  constexpr int64_t kLineTiles = 5;  // tiles with one element a line, of a quarter's capacity
   return tile_capacity(machine, bytes + kLineTiles * sim::size_of(v.compute()) / 4,
                        line_elements(machine));
 }
@@ -41,10 +44,10 @@ sim::Program build_rms_norm(const sim::Machine& machine, const Variant& v) {
   const Pointer x_data = b.pointer("x_data");
   const Pointer residual_data = v.adds ? b.pointer("residual_data") : Pointer{};
   const Pointer weight_data = v.has_weight ? b.pointer("weight_data") : Pointer{};
+  const Pointer rstd_data = v.has_rstd ? b.pointer("rstd_data") : Pointer{};
   const Value eps = b.real("eps");
   const Value offset = b.real("offset");
   const Value columns = b.integer("columns");
-  enum { kX, kY, kResidual };
 
   const int64_t capacity = capacity_of(machine, v);
   const int64_t lines = line_capacity(machine, capacity);
@@ -58,7 +61,7 @@ sim::Program build_rms_norm(const sim::Machine& machine, const Variant& v) {
   const Tile partial = b.tile("partial", compute, lines);
   const Tile sum = b.tile("sum", compute, lines);
   const Tile mean = b.tile("mean", compute, lines);
-  const Tile scale = b.tile("scale", compute, lines);
+  const Tile scale = b.tile("scale", compute, lines, 2);
   const Tile weight =
       v.has_weight ? b.tile("weight", v.weight, capacity, load_buffers(machine)) : Tile{};
   const Tile factor = v.has_offset ? b.tile("factor", compute, capacity) : weight;
@@ -70,7 +73,7 @@ sim::Program build_rms_norm(const sim::Machine& machine, const Variant& v) {
 
   if (v.form.whole) load_weight(0, columns);
   each_tile(b, [&](const Value& number) {
-    const LineWalk walk(b, v.form, 3, number);
+    const LineWalk walk(b, v.form, kTensors, number);
     // First pass: the sum of squares, of the residual stream once it is written.
     walk.reduce(ReduceFn::sum, sum, partial, [&](const Value& start, const Value& count) {
       b.load(x, x_data, walk.offset(kX, start), walk.region(kX, count));
@@ -86,6 +89,7 @@ sim::Program build_rms_norm(const sim::Machine& machine, const Variant& v) {
     b.vector(BinaryFn::div, mean, sum, b.to_real(walk.length()));
     b.vector(BinaryFn::add, mean, mean, eps);
     b.vector(UnaryFn::rsqrt, scale, mean);
+    if (v.has_rstd) b.store(rstd_data, walk.offset(kRstd), walk.line_region(kRstd), scale);
 
     walk.chunks([&](const Value& start, const Value& count) {
       Tile normed = total;
@@ -120,7 +124,7 @@ npuStatus check_matrix(std::string_view name, std::string_view operand, const Te
 }
 
 npuStatus run(const Tensor& y, const Tensor& residual, const Tensor& x, const Tensor& weight,
-              double eps, double weight_offset, npuStream stream) {
+              double eps, double weight_offset, const Tensor& rstd, npuStream stream) {
   const std::string_view name = residual.defined() ? "fused_add_rms_norm" : "rms_norm";
   return sdk::guarded([&]() -> npuStatus {
     NPU_RETURN_IF_ERROR(check_matrix(name, "x", x, x));
@@ -134,16 +138,27 @@ npuStatus run(const Tensor& y, const Tensor& residual, const Tensor& x, const Te
                           name, x.sizes[1]);
       }
     }
-    if (x.numel() == 0) return NPU_SUCCESS;
-    const sim::Machine* machine = sdk::machine_of(stream);
-    if (machine == nullptr) return sdk::fail(NPU_ERROR_INVALID_HANDLE, "no such stream");
-
     const auto type = [](const Tensor& tensor) { return static_cast<DType>(tensor.dtype); };
     Variant v{.y = type(y), .x = type(x), .residual = type(residual), .weight = type(weight)};
     v.adds = residual.defined();
     v.has_weight = weight.defined();
     v.has_offset = weight_offset != 0;
-    const Tensor* const tensors[] = {&x, &y, &residual};
+    v.has_rstd = rstd.defined();
+    Tensor rstd_column = rstd;
+    if (v.has_rstd) {
+      NPU_RETURN_IF_ERROR(check_tensor(name, "rstd", rstd));
+      if (rstd.rank != 1 || rstd.sizes[0] != x.sizes[0] || type(rstd) != v.compute()) {
+        return sdk::failf(NPU_ERROR_INVALID_VALUE, "{}: rstd must be {} elements of type {}", name,
+                          x.sizes[0], sim::name(v.compute()));
+      }
+      rstd_column.rank = 2;
+      rstd_column.sizes[1] = 1;
+    }
+    if (x.numel() == 0) return NPU_SUCCESS;
+    const sim::Machine* machine = sdk::machine_of(stream);
+    if (machine == nullptr) return sdk::fail(NPU_ERROR_INVALID_HANDLE, "no such stream");
+
+    const Tensor* const tensors[kTensors] = {&x, &y, &residual, &rstd_column};
     const LineNest nest = make_line_nest(tensors, 1);
     const int64_t capacity = capacity_of(*machine, v);
     v.form = choose_line_form(nest, capacity, tensors);
@@ -152,13 +167,15 @@ npuStatus run(const Tensor& y, const Tensor& residual, const Tensor& x, const Te
 
     npuKernel kernel = nullptr;
     NPU_RETURN_IF_ERROR(sdk::cached_kernel(
-        stream, {name, {v.types(), v.form.code(), v.has_weight | v.has_offset << 1}},
+        stream,
+        {name, {v.types(), v.form.code(), v.has_weight | v.has_offset << 1 | v.has_rstd << 2}},
         [&](const sim::Machine& m) { return build_rms_norm(m, v); }, &kernel));
     Arguments args;
     args.pointer(y.data);
     args.pointer(x.data);
     if (v.adds) args.pointer(residual.data);
     if (v.has_weight) args.pointer(weight.data);
+    if (v.has_rstd) args.pointer(rstd.data);
     args.real(eps);
     args.real(weight_offset);
     args.integer(nest.length);
@@ -173,7 +190,7 @@ constexpr Variant kTypical = {.y = DType::bf16,
                               .residual = DType::bf16,
                               .weight = DType::bf16,
                               .has_weight = true,
-                              .form = {.kept_dims = 1}};
+                              .form = {.kept_dims = 1, .left_out = 1U << kRstd}};
 
 }  // namespace
 
@@ -187,8 +204,8 @@ sim::Program library_fused_add_rms_norm(const sim::Machine& machine) {
 }
 
 npuStatus rms_norm(const Tensor& y, const Tensor& x, const Tensor& weight, double eps,
-                   double weight_offset, npuStream stream) {
-  return run(y, {}, x, weight, eps, weight_offset, stream);
+                   double weight_offset, npuStream stream, const Tensor& rstd) {
+  return run(y, {}, x, weight, eps, weight_offset, rstd, stream);
 }
 
 npuStatus fused_add_rms_norm(const Tensor& y, const Tensor& residual, const Tensor& x,
@@ -197,7 +214,7 @@ npuStatus fused_add_rms_norm(const Tensor& y, const Tensor& residual, const Tens
   if (!residual.defined() && x.numel() > 0) {
     return sdk::fail(NPU_ERROR_INVALID_VALUE, "fused_add_rms_norm: the residual is missing");
   }
-  return run(y, residual, x, weight, eps, weight_offset, stream);
+  return run(y, residual, x, weight, eps, weight_offset, {}, stream);
 }
 
 }  // namespace npu::kernels

@@ -343,6 +343,16 @@ def convolved(x: torch.Tensor) -> list[torch.Tensor]:
     return [y.detach(), x.grad, weight.grad]
 
 
+def rms_normed(x: torch.Tensor) -> list[torch.Tensor]:
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        weight = torch.linspace(0.5, 2, x.shape[-1], device=x.device, dtype=x.dtype)
+        weight.requires_grad_()
+        y = torch.nn.functional.rms_norm(x, x.shape[-1:], weight, 1e-3)
+        (y * y).sum().backward()
+    return [y.detach(), x.grad, weight.grad]
+
+
 def norms(x: torch.Tensor) -> list[torch.Tensor]:
     return [
         torch.ops.aten.norm.ScalarOpt_dim_dtype(x, 2, [0], False, dtype=torch.float32),
@@ -409,6 +419,13 @@ WRITTEN: dict[str, Operator] = {
             torch._unique(x.round(), True, True),
             torch.unique_consecutive(x.round(), return_counts=True, dim=0),
         ],
+    ),
+    **through(
+        "_fused_rms_norm",
+        "_fused_rms_norm_backward",
+        samples=batches,
+        dtypes=FLOATS,
+        op=rms_normed,
     ),
     **through(
         "_native_batch_norm_legit.no_stats",

@@ -242,6 +242,25 @@ TEST(RmsNorm, RowsOfAllLengths) {
   }
 }
 
+TEST(RmsNorm, FactorsOfRows) {
+  for (const Sizes& sizes : {Sizes{40, 64}, Sizes{2, 40000}}) {
+    for (npuDataType type : {NPU_F32, NPU_F64, NPU_BF16}) {
+      const npuDataType statistics = type == NPU_F64 ? NPU_F64 : NPU_F32;
+      DeviceTensor x(type, sizes), y(type, sizes), rstd(statistics, {sizes[0]}, {}, 2);
+      const Values in = random_values(type, x.numel(), -2, 2);
+      x.set(in);
+      NPU_ASSERT_OK(rms_norm(y, x, {}, 1e-5, 0, stream(), rstd));
+      const Values expected = of_lines(sizes, 1, in, [](const Values& v) {
+        return 1 / std::sqrt(mean_of(v, [](double e) { return e * e; }) + 1e-5);
+      });
+      expect_close(rstd.get_all(), expected, 1e-5);
+    }
+  }
+  DeviceTensor x(NPU_F32, {4, 8}), short_one(NPU_F32, {3}), other_type(NPU_F64, {4});
+  EXPECT_EQ(rms_norm(x, x, {}, 0, 0, stream(), short_one), NPU_ERROR_INVALID_VALUE);
+  EXPECT_EQ(rms_norm(x, x, {}, 0, 0, stream(), other_type), NPU_ERROR_INVALID_VALUE);
+}
+
 TEST(RmsNorm, WithoutWeightAndInPlace) {
   DeviceTensor x(NPU_F32, {10, 32});
   x.set(Values(320, 3));

@@ -50,9 +50,10 @@ npuStatus softmax_backward(const Tensor& grad_in, const Tensor& grad_out, const 
                            int dim, bool log, npuStream stream);
 
 // x: [rows, cols] views (unit column stride), weight/bias: [cols] or undefined.
-// y = x * rsqrt(mean(x^2) + eps) * (weight + weight_offset). weight_offset 1 is Gemma's form.
+// y = x * rsqrt(mean(x^2) + eps) * (weight + weight_offset). weight_offset 1 is Gemma's form. The
+// factor of each row goes to rstd [rows] f32 (f64 for f64), if that is defined.
 npuStatus rms_norm(const Tensor& y, const Tensor& x, const Tensor& weight, double eps,
-                   double weight_offset, npuStream stream);
+                   double weight_offset, npuStream stream, const Tensor& rstd = {});
 // residual += x, then y = rms_norm(residual). y may be x.
 npuStatus fused_add_rms_norm(const Tensor& y, const Tensor& residual, const Tensor& x,
                              const Tensor& weight, double eps, double weight_offset,
