@@ -10,9 +10,7 @@
 #include "csrc/sdk/kernels/attention_search.h"
 #include "csrc/sdk/kernels/attention_tiles.h"
 #include "csrc/sdk/kernels/builder_names.h"
-#include "csrc/sdk/kernels/decode_division.h"
 #include "csrc/sdk/kernels/iteration.h"
-#include "csrc/sdk/kernels/key_shares.h"
 #include "csrc/sdk/kernels/tile_walk.h"
 #include "csrc/sdk/runtime/status.h"
 
@@ -33,25 +31,6 @@ AttentionWork work_of(const AttentionCall& call) {
           .query_len = call.query_len,
           .key_len = std::max(call.key_len, call.query_len),
           .window = call.options.window};
-}
-
-int64_t power_of_two_in(int64_t n) { return n & -n; }
-
-CacheLayout layout_of(const AttentionCall& call) {
-  const Tensor& k = *call.k.tensor;
-  const Tensor& v = *call.v.tensor;
-  const int64_t dim = call.k.dim();
-  CacheLayout cache{.kv_heads = call.k.heads()};
-  const bool alike = std::equal(k.strides.begin(), k.strides.begin() + 3, v.strides.begin());
-  cache.pairs = alike && v.data == static_cast<char*>(k.data) + dim * sim::size_of(call.form.type);
-  cache.side_by_side = cache.kv_heads > 1 &&
-                       call.k.head_stride() == dim + (cache.pairs ? call.v.dim() : 0) &&
-                       (cache.pairs || call.v.head_stride() == call.v.dim());
-  // A run's first keys may lie before those that are to be seen, which causal programs hide.
-  if (call.options.causal || call.options.window == 0) {
-    cache.run = std::min(power_of_two_in(k.sizes[1]), kKeysOfUnit);
-  }
-  return cache;
 }
 
 npuStatus check_view(std::string_view kernel, std::string_view operand, const HeadsView& view) {
@@ -173,9 +152,6 @@ npuStatus plan_attention(const sim::Machine& machine, AttentionCall& call) {
                       machine.scratchpad_bytes());
   }
   call.divide();
-  if (form.paged && form.blocks == 1 && call.group * call.query_len <= form.rows) {
-    divide_decode(machine, layout_of(call), call);
-  }
   return NPU_SUCCESS;
 }
 

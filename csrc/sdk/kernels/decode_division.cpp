@@ -11,6 +11,33 @@
 namespace npu::kernels {
 namespace {
 
+int64_t power_of_two_in(int64_t n) { return n & -n; }
+
+// How the cache of a paged call lies in memory.
+struct CacheLayout {
+  int64_t kv_heads = 1;
+  int64_t run = 1;            // keys of a block that may be fetched together: a power of two
+  bool pairs = false;         // a value lies beside its key
+  bool side_by_side = false;  // a key's KV heads lie side by side
+};
+
+CacheLayout layout_of(const AttentionCall& call) {
+  const Tensor& k = *call.k.tensor;
+  const Tensor& v = *call.v.tensor;
+  const int64_t dim = call.k.dim();
+  CacheLayout cache{.kv_heads = call.k.heads()};
+  const bool alike = std::equal(k.strides.begin(), k.strides.begin() + 3, v.strides.begin());
+  cache.pairs = alike && v.data == static_cast<char*>(k.data) + dim * sim::size_of(call.form.type);
+  cache.side_by_side = cache.kv_heads > 1 &&
+                       call.k.head_stride() == dim + (cache.pairs ? call.v.dim() : 0) &&
+                       (cache.pairs || call.v.head_stride() == call.v.dim());
+  // A run's first keys may lie before those that are to be seen, which causal programs hide.
+  if (call.options.causal || call.options.window == 0) {
+    cache.run = std::min(power_of_two_in(k.sizes[1]), kKeysOfUnit);
+  }
+  return cache;
+}
+
 // Rows of the memory that keys fetched together should fill: more gain little, but are read in
 // vain where a sequence ends among them.
 constexpr int64_t kRowsOfRun = 4;
@@ -161,41 +188,53 @@ class DecodeCosts {
 
 }  // namespace
 
-void divide_decode(const sim::Machine& machine, const CacheLayout& cache, AttentionCall& call) {
+std::vector<DecodeDivision> decode_divisions(const sim::Machine& machine,
+                                             const AttentionCall& call) {
+  std::vector<DecodeDivision> divisions = {{call.form, 1, call.head_chunks, 1, 0}};
+  if (call.form.blocks > 1 || call.group * call.query_len > call.form.rows) return divisions;
+  const CacheLayout cache = layout_of(call);
   const DecodeCosts costs(machine, cache, call);
+  divisions[0].cycles = costs.rows(call.form, call.grid());
   const int64_t cores = machine.core.count;
-  const AttentionForm as_it_is = call.form;
-  // Costs are not exact: of near equals those that come first win.
-  constexpr double kNoBetter = 0.99;
-  double least = costs.rows(as_it_is, call.grid());
-  const auto consider = [&](const AttentionForm& form, bool shares, int64_t parts, int64_t chunks,
-                            double cost) {
-    if (cost >= kNoBetter * least) return;
-    least = cost;
-    call.form = form;
-    call.form.shares = shares;
-    call.parts = parts;
-    call.head_chunks = chunks;
-    call.turns = cache.kv_heads / form.kv_heads / chunks;
-  };
-  for (const AttentionForm& form : decode_forms(machine, cache, as_it_is)) {
+  for (const AttentionForm& form : decode_forms(machine, cache, call.form)) {
     const int64_t turns = cache.kv_heads / form.kv_heads;
     for (int64_t chunks = std::min(turns, cores); chunks > 0; --chunks) {
       if (turns % chunks != 0) continue;
       const int64_t parts = cores / chunks;
       if (parts > 1 && costs.most() > kKeysOfUnit) {
-        consider(form, true, parts, chunks, costs.shares(form, parts, chunks));
+        divisions.push_back(
+            {form, parts, chunks, turns / chunks, costs.shares(form, parts, chunks)});
+        divisions.back().form.shares = true;
       }
       const int64_t whole = std::min(parts, call.sequences);
-      consider(form, false, whole, chunks, costs.whole(form, whole, chunks));
+      divisions.push_back({form, whole, chunks, turns / chunks, costs.whole(form, whole, chunks)});
     }
   }
+  return divisions;
+}
+
+void divide(const sim::Machine& machine, const DecodeDivision& division, AttentionCall& call) {
+  call.form = division.form;
+  call.parts = division.parts;
+  call.head_chunks = division.head_chunks;
+  call.turns = division.turns;
   AttentionForm& form = call.form;
   if (!form.decode) return;
   if (form.shares) form.only_lot = only_lot_of(call.sequences);
   const int64_t key_bytes = (call.k.dim() + call.v.dim()) * sim::size_of(form.type);
   const double unit = transfer_cycles(machine, key_bytes * form.kv_heads * kKeysOfUnit);
   call.least_units = static_cast<int64_t>(std::ceil(least_turn(machine, form) / unit));
+}
+
+void divide_decode(const sim::Machine& machine, AttentionCall& call) {
+  // Costs are not exact: of near equals those that come first win.
+  constexpr double kNoBetter = 0.99;
+  const std::vector<DecodeDivision> divisions = decode_divisions(machine, call);
+  const DecodeDivision* best = divisions.data();
+  for (const DecodeDivision& division : divisions) {
+    if (division.cycles < kNoBetter * best->cycles) best = &division;
+  }
+  divide(machine, *best, call);
 }
 
 }  // namespace npu::kernels

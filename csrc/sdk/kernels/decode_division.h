@@ -1,28 +1,32 @@
 // How programs divide the KV heads and the sequences of a decode step's attention among them.
 #pragma once
 
+#include <vector>
+
 #include "csrc/sdk/kernels/attention_program.h"
 
 namespace npu::kernels {
 
-// How the cache of a paged call lies in memory.
-struct CacheLayout {
-  int64_t kv_heads = 1;
-  int64_t run = 1;            // keys of a block that may be fetched together: a power of two
-  bool pairs = false;         // a value lies beside its key
-  bool side_by_side = false;  // a key's KV heads lie side by side
+// Programs that may serve a paged call of few rows, and what they would take.
+struct DecodeDivision {
+  AttentionForm form;
+  int64_t parts = 1;
+  int64_t head_chunks = 1;
+  int64_t turns = 1;
+  double cycles = 0;  // of the launches, by a cost model that is good for comparing
 };
 
-// Chooses the programs of a call of few rows, by a cost model. `call` comes with the form and the
-// division of attention among many rows, which it may keep:
-//
-// - a program for each KV head of each sequence, as for many rows;
-// - decode programs (attention_decode.cpp) of one or more KV heads at a time, which take whole
-//   sequences or equal shares of the keys of all.
+// What plan_attention() gave, the division of attention among many rows, comes first and may be
+// all: a program for each KV head of each sequence. Then decode programs (attention_decode.cpp) of
+// one or more KV heads at a time, which take whole sequences or equal shares of the keys of all.
 //
 // The host does not know the lengths: the longest sequence is taken to be as long as the block
-// table allows, the others half as long, so that the choice depends on the machine and on shapes
-// alone.
-void divide_decode(const sim::Machine& machine, const CacheLayout& cache, AttentionCall& call);
+// table allows, the others half as long, so that costs depend on the machine and on shapes alone.
+std::vector<DecodeDivision> decode_divisions(const sim::Machine& machine,
+                                             const AttentionCall& call);
+// Makes the call one of its divisions.
+void divide(const sim::Machine& machine, const DecodeDivision& division, AttentionCall& call);
+// Makes it the one that costs least.
+void divide_decode(const sim::Machine& machine, AttentionCall& call);
 
 }  // namespace npu::kernels

@@ -1,11 +1,14 @@
 // Paged attention: a sequence's keys and values lie in blocks of a cache, which its row of the
 // block table names. The DMA gathers them key by key, or for few rows so many keys of a block at a
 // time as divide the block, so any block size and any strides will do.
+#include "csrc/sdk/kernels/paged_attention.h"
+
 #include <optional>
 
 #include "csrc/sdk/kernels/attention_combine.h"
 #include "csrc/sdk/kernels/attention_program.h"
 #include "csrc/sdk/kernels/builder_names.h"
+#include "csrc/sdk/kernels/decode_division.h"
 #include "csrc/sdk/kernels/iteration.h"
 #include "csrc/sdk/kernels/library_programs.h"
 #include "csrc/sdk/kernels/paged_cache.h"
@@ -166,69 +169,81 @@ npuStatus check_cache(const Tensor& k_cache, const Tensor& v_cache) {
 
 }  // namespace
 
+npuStatus check_paged(const PagedOperands& t, int64_t max_query_len,
+                      const AttentionOptions& options, AttentionCall* call) {
+  NPU_RETURN_IF_ERROR(check_packed(kKernel, t.out, t.q, max_query_len));
+  NPU_RETURN_IF_ERROR(check_cache(t.k_cache, t.v_cache));
+  NPU_RETURN_IF_ERROR(check_sequence_table(kKernel, "cu_seqlens_q", t.cu_seqlens_q));
+  NPU_RETURN_IF_ERROR(check_sequence_table(kKernel, "kv_lens", t.kv_lens));
+  const int64_t sequences = t.kv_lens.sizes[0];
+  if (t.cu_seqlens_q.sizes[0] != sequences + 1) {
+    return sdk::failf(NPU_ERROR_INVALID_VALUE,
+                      "{}: cu_seqlens_q has {} elements, expected are {}: one more than kv_lens",
+                      kKernel, t.cu_seqlens_q.sizes[0], sequences + 1);
+  }
+  if (t.block_table.rank != 2 || t.block_table.sizes[0] != sequences ||
+      !is_index_type(t.block_table.dtype)) {
+    return sdk::failf(NPU_ERROR_INVALID_VALUE,
+                      "{}: block_table of rank {}, {} rows and dtype code {}; expected are 2, {} "
+                      "and i32 or i64",
+                      kKernel, t.block_table.rank, t.block_table.sizes[0],
+                      static_cast<int>(t.block_table.dtype), sequences);
+  }
+  *call = packed_call(kKernel, t.out, t.q, options, sequences, max_query_len);
+  call->k = {&t.k_cache, 1, 2};
+  call->v = {&t.v_cache, 1, 2};
+  call->key_len = t.block_table.sizes[1] * t.k_cache.sizes[1];
+  call->form.paged = true;
+  return check_attention(*call);
+}
+
+npuStatus launch_paged(const sim::Machine& machine, AttentionCall call, const PagedOperands& t,
+                       npuStream stream) {
+  const auto type = [](const Tensor& tensor) { return static_cast<DType>(tensor.dtype); };
+  Variant variant{
+      call.form, type(t.block_table), type(t.cu_seqlens_q), type(t.kv_lens),
+      t.k_cache.strides[0] == t.v_cache.strides[0] && t.k_cache.strides[1] == t.v_cache.strides[1]};
+  const auto key = call.form.key();
+  npuKernel kernel = nullptr;
+  NPU_RETURN_IF_ERROR(sdk::cached_kernel(
+      stream, {kKernel, {key[0], key[1], key[2], key[3], key[4], variant.key()}},
+      [&variant](const sim::Machine& m) { return build(m, variant); }, &kernel));
+
+  Workspace workspace(stream);
+  if (call.form.shares) {
+    NPU_RETURN_IF_ERROR(workspace.allocate(call.partial_bytes()));
+    call.partials = workspace.data();
+  }
+  Arguments args;
+  pass_attention(args, call, {}, {});
+  pass_sequence_table(args, t.cu_seqlens_q);
+  pass_sequence_table(args, t.kv_lens);
+  pass_paged_cache(args, t.k_cache);
+  pass_paged_cache(args, t.v_cache);
+  args.pointer(t.block_table.data);
+  args.integer(t.k_cache.sizes[1]);
+  args.integer(t.block_table.strides[0]);
+  args.integer(t.block_table.strides[1]);
+  if (call.form.decode) pass_decode(args, call);
+  NPU_RETURN_IF_ERROR(launch(kernel, call.grid(), args, stream));
+  return call.form.shares ? combine_attention(machine, call, t.cu_seqlens_q, t.kv_lens, stream)
+                          : NPU_SUCCESS;
+}
+
 npuStatus paged_attention(const Tensor& out, const Tensor& q, const Tensor& k_cache,
                           const Tensor& v_cache, const Tensor& block_table,
                           const Tensor& cu_seqlens_q, const Tensor& kv_lens, int64_t max_query_len,
                           const AttentionOptions& options, npuStream stream) {
   return sdk::guarded([&]() -> npuStatus {
-    NPU_RETURN_IF_ERROR(check_packed(kKernel, out, q, max_query_len));
-    NPU_RETURN_IF_ERROR(check_cache(k_cache, v_cache));
-    NPU_RETURN_IF_ERROR(check_sequence_table(kKernel, "cu_seqlens_q", cu_seqlens_q));
-    NPU_RETURN_IF_ERROR(check_sequence_table(kKernel, "kv_lens", kv_lens));
-    const int64_t sequences = kv_lens.sizes[0];
-    if (cu_seqlens_q.sizes[0] != sequences + 1) {
-      return sdk::failf(NPU_ERROR_INVALID_VALUE,
-                        "{}: cu_seqlens_q has {} elements, expected are {}: one more than kv_lens",
-                        kKernel, cu_seqlens_q.sizes[0], sequences + 1);
-    }
-    if (block_table.rank != 2 || block_table.sizes[0] != sequences ||
-        !is_index_type(block_table.dtype)) {
-      return sdk::failf(NPU_ERROR_INVALID_VALUE,
-                        "{}: block_table of rank {}, {} rows and dtype code {}; expected are 2, {} "
-                        "and i32 or i64",
-                        kKernel, block_table.rank, block_table.sizes[0],
-                        static_cast<int>(block_table.dtype), sequences);
-    }
-    AttentionCall call = packed_call(kKernel, out, q, options, sequences, max_query_len);
-    call.k = {&k_cache, 1, 2};
-    call.v = {&v_cache, 1, 2};
-    call.key_len = block_table.sizes[1] * k_cache.sizes[1];
-    NPU_RETURN_IF_ERROR(check_attention(call));
+    const PagedOperands operands = {out, q, k_cache, v_cache, block_table, cu_seqlens_q, kv_lens};
+    AttentionCall call;
+    NPU_RETURN_IF_ERROR(check_paged(operands, max_query_len, options, &call));
     const sim::Machine* machine = sdk::machine_of(stream);
     if (machine == nullptr) return sdk::fail(NPU_ERROR_INVALID_HANDLE, "no such stream");
-    if (out.numel() == 0 || sequences == 0 || max_query_len == 0) return NPU_SUCCESS;
-
-    call.form.paged = true;
+    if (out.numel() == 0 || call.sequences == 0 || max_query_len == 0) return NPU_SUCCESS;
     NPU_RETURN_IF_ERROR(plan_attention(*machine, call));
-    Variant variant{
-        call.form, static_cast<DType>(block_table.dtype), static_cast<DType>(cu_seqlens_q.dtype),
-        static_cast<DType>(kv_lens.dtype),
-        k_cache.strides[0] == v_cache.strides[0] && k_cache.strides[1] == v_cache.strides[1]};
-    const auto key = call.form.key();
-    npuKernel kernel = nullptr;
-    NPU_RETURN_IF_ERROR(sdk::cached_kernel(
-        stream, {kKernel, {key[0], key[1], key[2], key[3], key[4], variant.key()}},
-        [&variant](const sim::Machine& m) { return build(m, variant); }, &kernel));
-
-    Workspace workspace(stream);
-    if (call.form.shares) {
-      NPU_RETURN_IF_ERROR(workspace.allocate(call.partial_bytes()));
-      call.partials = workspace.data();
-    }
-    Arguments args;
-    pass_attention(args, call, {}, {});
-    pass_sequence_table(args, cu_seqlens_q);
-    pass_sequence_table(args, kv_lens);
-    pass_paged_cache(args, k_cache);
-    pass_paged_cache(args, v_cache);
-    args.pointer(block_table.data);
-    args.integer(k_cache.sizes[1]);
-    args.integer(block_table.strides[0]);
-    args.integer(block_table.strides[1]);
-    if (call.form.decode) pass_decode(args, call);
-    NPU_RETURN_IF_ERROR(launch(kernel, call.grid(), args, stream));
-    return call.form.shares ? combine_attention(*machine, call, cu_seqlens_q, kv_lens, stream)
-                            : NPU_SUCCESS;
+    divide_decode(*machine, call);
+    return launch_paged(*machine, call, operands, stream);
   });
 }
 

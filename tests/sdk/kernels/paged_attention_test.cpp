@@ -1,3 +1,5 @@
+#include "csrc/sdk/kernels/paged_attention.h"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -8,6 +10,8 @@
 #include <string>
 
 #include "csrc/sdk/kernels/attention_program.h"
+#include "csrc/sdk/kernels/decode_division.h"
+#include "csrc/sdk/runtime/kernel_cache.h"
 #include "tests/sdk/kernels/packed_attention.h"
 
 namespace npu::kernels::testing {
@@ -148,30 +152,68 @@ class PagedCase {
   std::vector<std::unique_ptr<DeviceTensor>> memory_;
 };
 
-void check(PackedBatch batch, npuDataType type, const Paging& paging) {
-  PagedCase paged(batch, type, paging);
-  const auto sequences = static_cast<int64_t>(batch.lengths.size());
-  DeviceTensor q(type, {batch.queries, batch.heads, batch.dim});
-  DeviceTensor out(type, {batch.queries, batch.heads, batch.dim});
-  DeviceTensor starts(paging.index, {sequences + 1}), lengths(paging.index, {sequences}),
-      table(paging.index, {sequences, paged.table_width()});
-  DeviceTensor sinks(type, {batch.heads});
-  q.set(batch.packed_q());
-  starts.set(batch.query_starts);
-  lengths.set(batch.key_lengths);
-  table.set(paged.table);
-  AttentionOptions options = batch.options;
-  if (!batch.sinks.empty()) {
+// A batch on the device.
+struct Call {
+  Call(PackedBatch& batch, npuDataType type, const Paging& paging)
+      : paged(batch, type, paging),
+        q(type, {batch.queries, batch.heads, batch.dim}),
+        out(type, {batch.queries, batch.heads, batch.dim}),
+        starts(paging.index, {sequences(batch) + 1}),
+        lengths(paging.index, {sequences(batch)}),
+        table(paging.index, {sequences(batch), paged.table_width()}),
+        sinks(type, {batch.heads}),
+        options(batch.options) {
+    q.set(batch.packed_q());
+    starts.set(batch.query_starts);
+    lengths.set(batch.key_lengths);
+    table.set(paged.table);
+    if (batch.sinks.empty()) return;
     sinks.set(batch.sinks);
     options.sinks = sinks;
   }
+  static int64_t sequences(const PackedBatch& batch) {
+    return static_cast<int64_t>(batch.lengths.size());
+  }
+
+  PagedCase paged;
+  DeviceTensor q, out, starts, lengths, table, sinks;
+  AttentionOptions options;
+};
+
+void check(PackedBatch batch, npuDataType type, const Paging& paging) {
+  Call call(batch, type, paging);
   NPU_ASSERT_OK(npuResetCounters(0));
-  NPU_ASSERT_OK(paged_attention(out, q, paged.keys, paged.values, table, starts, lengths,
-                                batch.longest_query, options, stream()));
+  NPU_ASSERT_OK(paged_attention(call.out, call.q, call.paged.keys, call.paged.values, call.table,
+                                call.starts, call.lengths, batch.longest_query, call.options,
+                                stream()));
   npuCounters counters;
   NPU_ASSERT_OK(npuGetCounters(0, &counters));
-  expect_close(out.get_all(), batch.packed_out(), attention_tolerance(type));
+  expect_close(call.out.get_all(), batch.packed_out(), attention_tolerance(type));
   EXPECT_EQ(counters.macs, static_cast<uint64_t>(batch.visible * 2 * batch.dim));
+}
+
+// All divisions that the call could have, whichever costs least.
+void check_divisions(PackedBatch batch, npuDataType type, const Paging& paging) {
+  Call on_device(batch, type, paging);
+  const sim::Machine& machine = *sdk::machine_of(stream());
+  const PagedOperands operands = {on_device.out.view(),    on_device.q.view(),
+                                  on_device.paged.keys,    on_device.paged.values,
+                                  on_device.table.view(),  on_device.starts.view(),
+                                  on_device.lengths.view()};
+  AttentionCall planned;
+  NPU_ASSERT_OK(check_paged(operands, batch.longest_query, on_device.options, &planned));
+  NPU_ASSERT_OK(plan_attention(machine, planned));
+  const std::vector<double> expected = batch.packed_out();
+  for (const DecodeDivision& division : decode_divisions(machine, planned)) {
+    SCOPED_TRACE(::testing::Message()
+                 << division.form.kv_heads << " heads, " << division.parts << " parts, "
+                 << division.head_chunks << " chunks, shares " << division.form.shares);
+    AttentionCall call = planned;
+    divide(machine, division, call);
+    on_device.out.set(std::vector<double>(expected.size(), 7));
+    NPU_ASSERT_OK(launch_paged(machine, call, operands, stream()));
+    expect_close(on_device.out.get_all(), expected, attention_tolerance(type));
+  }
 }
 
 PackedBatch mixed() {
@@ -394,6 +436,36 @@ TEST(PagedAttention, KeysOfFewSequencesAreSplit) {
   batch.options.window = 9000;
   batch.options.soft_cap = 4;
   check_launches(NPU_F32);
+}
+
+// The cost model chooses one of them; all are right.
+TEST(PagedAttention, EveryDivision) {
+  PackedBatch few;
+  few.lengths = {{1, 500}, {2, 40}, {0, 9}, {3, 0}};
+  few.heads = 16;
+  few.kv_heads = 8;
+  few.options.window = 300;
+  few.options.soft_cap = 4;
+  few.sinks.assign(16, 0.5);
+  PackedBatch many;
+  for (int64_t s = 0; s < 40; ++s) many.lengths.emplace_back(s % 3 == 0 ? 2 : 1, 1 + s * s % 130);
+  many.heads = many.kv_heads = 16;
+  for (PackedBatch* batch : {&few, &many}) {
+    batch->dim = batch->value_dim = 32;
+    batch->options.scale = 0.2;
+    for (const Paging& paging :
+         {Paging{}, Paging{.head_major = true}, Paging{.pairs = true},
+          Paging{.block_size = 15, .index = NPU_I64}, Paging{.block_size = 1, .fused = true}}) {
+      check_divisions(*batch, NPU_F32, paging);
+    }
+  }
+  PackedBatch one;
+  one.lengths = {{1, 700}, {1, 65}};
+  one.heads = 4;
+  one.kv_heads = 1;
+  one.dim = one.value_dim = 64;
+  check_divisions(one, NPU_BF16, {.block_size = 15});
+  check_divisions(one, NPU_BF16, {});
 }
 
 TEST(PagedAttention, BadArguments) {
