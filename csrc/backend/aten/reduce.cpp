@@ -86,13 +86,18 @@ Tensor count_in_dimension(const Tensor& self, std::optional<int64_t> dim) {
   return count_in_dimensions(self, dim ? at::IntArrayRef(*dim) : at::IntArrayRef());
 }
 
+// Integers become the default floating type.
+at::ScalarType floating_type_of(const Tensor& self) {
+  return at::isIntegralType(self.scalar_type(), /*includeBool=*/true)
+             ? at::typeMetaToScalarType(at::get_default_dtype())
+             : self.scalar_type();
+}
+
 Tensor& log_sum_exp_out(const Tensor& self, at::IntArrayRef dim, bool keepdim, Tensor& out) {
   TORCH_CHECK(
       at::isFloatingType(out.scalar_type()),
       "logsumexp(): Expected floating point type for result tensor, but got: ", out.scalar_type());
-  const Tensor x = at::isIntegralType(self.scalar_type(), /*includeBool=*/true)
-                       ? self.to(at::typeMetaToScalarType(at::get_default_dtype()))
-                       : self;
+  const Tensor x = self.to(floating_type_of(self));
   TensorIterator iterator = at::native::make_reduction("logsumexp", out, x, dim, keepdim,
                                                        x.scalar_type(), out.scalar_type());
   if (x.numel() == 0) return out.fill_(-std::numeric_limits<double>::infinity());
@@ -101,10 +106,7 @@ Tensor& log_sum_exp_out(const Tensor& self, at::IntArrayRef dim, bool keepdim, T
 }
 
 Tensor log_sum_exp(const Tensor& self, at::IntArrayRef dim, bool keepdim) {
-  const bool integral = at::isIntegralType(self.scalar_type(), /*includeBool=*/true);
-  const auto type =
-      integral ? at::typeMetaToScalarType(at::get_default_dtype()) : self.scalar_type();
-  Tensor result = at::empty({0}, self.options().dtype(type));
+  Tensor result = at::empty({0}, self.options().dtype(floating_type_of(self)));
   return log_sum_exp_out(self, dim, keepdim, result);
 }
 

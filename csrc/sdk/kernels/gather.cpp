@@ -27,7 +27,7 @@ npuStatus along(std::string_view kernel, const Tensor& out, const Tensor& in, in
                 const Tensor& index, npuStream stream) {
   const sim::Machine* machine = sdk::machine_of(stream);
   if (machine != nullptr && gathers_rows(*machine, out, in, dim)) {
-    return run_row_gather(kernel, out, in, dim, index, stream);
+    return run_row_gather(kernel, *machine, out, in, dim, index, stream);
   }
   return run_gather(kernel, along_dim(out, in, dim, index), stream);
 }

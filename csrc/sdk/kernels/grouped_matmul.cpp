@@ -123,7 +123,6 @@ sim::Program build_row_groups(const sim::Machine& machine, const MatmulForm& for
   const Value n = b.integer("n");
   const Value k = b.integer("k");
   const Value slots = b.integer("slots");
-  const Value groups = form.walks_groups ? b.integer("groups") : Value(0);
   const Value out_row = b.integer("out_row");
   const Value out_col = b.integer("out_col");
   const Value a_row = b.integer("a_row");
@@ -131,6 +130,7 @@ sim::Program build_row_groups(const sim::Machine& machine, const MatmulForm& for
   const Value b_group = b.integer("b_group");
   const Value b_row = b.integer("b_row");
   const Value b_col = b.integer("b_col");
+  const Value groups = form.walks_groups ? b.integer("groups") : Value(0);
   std::optional<RowIndex> gather;
   std::optional<RowIndex> scatter;
   if (form.gathers) gather.emplace(b, "gather", form.gather_type, tiling.m, true);
@@ -146,8 +146,8 @@ sim::Program build_row_groups(const sim::Machine& machine, const MatmulForm& for
 
   const Value slot = b.pid() % slots;
   const Value outer = b.pid() / slots;
-  const Value across = form.walks_groups ? Value(1) : b.ceil_div(n, tiling.n);
-  const Value col = (form.walks_groups ? outer : outer % across) * tiling.n;
+  const Value across = b.ceil_div(n, tiling.n);
+  const Value col = (outer % across) * tiling.n;
   const Value step = slots * tiling.m;
   const TileProduct product(b, form, tiling, b.min(n - col, tiling.n));
   const TileEpilogue epilogue(b, form, tiling.m * tiling.chunk, tiling.chunks() > 1 ? 2 : 1);
@@ -384,14 +384,12 @@ npuStatus row_groups(const Tensor& out, const Tensor& a, const Tensor& b, const 
   Arguments args;
   for (const Tensor* tensor : {&out, &a, &b}) args.pointer(tensor->data);
   pass_sequence_table(args, ends);
-  for (const int64_t value : {rows, b.sizes[2], b.sizes[1], slots}) {
+  for (const int64_t value :
+       {rows, b.sizes[2], b.sizes[1], slots, out.strides[0], out.strides[1], a.strides[0],
+        a.strides[1], b.strides[0], b.strides[1], b.strides[2]}) {
     args.integer(value);
   }
   if (form.walks_groups) args.integer(groups);
-  for (const int64_t value : {out.strides[0], out.strides[1], a.strides[0], a.strides[1],
-                              b.strides[0], b.strides[1], b.strides[2]}) {
-    args.integer(value);
-  }
   if (form.gathers) {
     RowIndex::pass(args, options.gather, a.sizes[0]);
     args.integer(options.gather_divisor);

@@ -2,6 +2,21 @@
 
 namespace npu::kernels {
 
+Tensor contiguous_lines(const Tensor& like, int dim, int64_t length, void* data, npuDataType type) {
+  Tensor lines = like;
+  lines.data = data;
+  lines.dtype = type;
+  lines.sizes[dim] = length;
+  lines.strides[dim] = 1;
+  int64_t stride = length;
+  for (int d = like.rank - 1; d >= 0; --d) {
+    if (d == dim) continue;
+    lines.strides[d] = stride;
+    stride *= like.sizes[d];
+  }
+  return lines;
+}
+
 int64_t LineParts::count() const { return in_.numel() / in_.sizes[dim_] * parts_; }
 
 Tensor LineParts::widen(const Tensor& tensor) const {
@@ -20,21 +35,6 @@ Tensor LineParts::split(const Tensor& tensor) const {
   Tensor split = widen(tensor);
   split.strides[dim_] = tensor.strides[dim_] * length();
   return split;
-}
-
-Tensor LineParts::results(void* data, npuDataType type) const {
-  Tensor results = in_;
-  results.data = data;
-  results.dtype = type;
-  results.sizes[dim_] = parts_;
-  results.strides[dim_] = 1;
-  int64_t stride = parts_;
-  for (int d = in_.rank - 1; d >= 0; --d) {
-    if (d == dim_) continue;
-    results.strides[d] = stride;
-    stride *= in_.sizes[d];
-  }
-  return results;
 }
 
 Tensor LineParts::as_elements(const Tensor& results) const {

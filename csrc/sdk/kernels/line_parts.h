@@ -7,6 +7,10 @@
 
 namespace npu::kernels {
 
+// A contiguous tensor at `data` of the sizes of `like`, but for lines of `length` elements along
+// `dim`, which are the innermost.
+Tensor contiguous_lines(const Tensor& like, int dim, int64_t length, void* data, npuDataType type);
+
 // The lines of a tensor along one dimension, in equal parts.
 class LineParts {
  public:
@@ -21,7 +25,9 @@ class LineParts {
 
   // At `data`, contiguous, one element for each part, the parts of a line side by side. As lines:
   // the sizes of `in`, but for as many elements of a line as there are parts.
-  Tensor results(void* data, npuDataType type) const;
+  Tensor results(void* data, npuDataType type) const {
+    return contiguous_lines(in_, dim_, parts_, data, type);
+  }
   // The same as that of split(in) with one element a line.
   Tensor as_elements(const Tensor& results) const;
   // All parts' results for each part: of the sizes of split(in), but for the last dimension.

@@ -58,7 +58,7 @@ sim::Program library_row_gather(const sim::Machine& machine) {
 }
 
 bool gathers_rows(const sim::Machine& machine, const Tensor& out, const Tensor& in, int dim) {
-  if (in.strides[dim] != 1 || in.rank == 0) return false;
+  if (in.rank == 0 || in.strides[dim] != 1) return false;
   const int64_t length = in.sizes[dim];
   const int64_t chosen = out.sizes[dim];
   const int64_t loaded = length * sim::size_of(static_cast<DType>(in.dtype));
@@ -66,17 +66,15 @@ bool gathers_rows(const sim::Machine& machine, const Tensor& out, const Tensor& 
          std::max(length, chosen) <= capacity_of(machine, variant_of(in, NPU_I64));
 }
 
-npuStatus run_row_gather(std::string_view kernel, const Tensor& out, const Tensor& in, int dim,
-                         const Tensor& index, npuStream stream) {
+npuStatus run_row_gather(std::string_view kernel, const sim::Machine& machine, const Tensor& out,
+                         const Tensor& in, int dim, const Tensor& index, npuStream stream) {
   NPU_RETURN_IF_ERROR(check_indexed(kernel, along_dim(out, in, dim, index)));
   if (out.numel() == 0) return NPU_SUCCESS;
-  const sim::Machine* machine = sdk::machine_of(stream);
-  if (machine == nullptr) return sdk::fail(NPU_ERROR_INVALID_HANDLE, "no such stream");
   Variant v = variant_of(in, index.dtype);
   const Tensor* const tensors[] = {&out, &in, &index};
   LineNest nest = make_line_nest(tensors, dim);
   nest.length = std::max(out.sizes[dim], in.sizes[dim]);
-  const int64_t capacity = capacity_of(*machine, v);
+  const int64_t capacity = capacity_of(machine, v);
   v.form = choose_line_form(nest, capacity, tensors);
   v.form.rows = v.form.whole = true;
   npuKernel program = nullptr;
@@ -89,7 +87,7 @@ npuStatus run_row_gather(std::string_view kernel, const Tensor& out, const Tenso
   args.pointer(index.data);
   args.integer(out.sizes[dim]);
   args.integer(in.sizes[dim]);
-  const int64_t grid = pass_lines(args, nest, v.form, *machine, capacity);
+  const int64_t grid = pass_lines(args, nest, v.form, machine, capacity);
   return launch(program, grid, args, stream);
 }
 

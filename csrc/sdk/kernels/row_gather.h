@@ -15,7 +15,7 @@ namespace npu::kernels {
 bool gathers_rows(const sim::Machine& machine, const Tensor& out, const Tensor& in, int dim);
 
 // Sizes are checked: the index has those of out. An index outside of its line fails the launch.
-npuStatus run_row_gather(std::string_view kernel, const Tensor& out, const Tensor& in, int dim,
-                         const Tensor& index, npuStream stream);
+npuStatus run_row_gather(std::string_view kernel, const sim::Machine& machine, const Tensor& out,
+                         const Tensor& in, int dim, const Tensor& index, npuStream stream);
 
 }  // namespace npu::kernels

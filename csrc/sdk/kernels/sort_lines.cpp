@@ -4,6 +4,7 @@
 
 #include "csrc/sdk/builder/builder.h"
 #include "csrc/sdk/kernels/library_programs.h"
+#include "csrc/sdk/kernels/line_parts.h"
 #include "csrc/sdk/kernels/tile_walk.h"
 #include "csrc/sdk/runtime/kernel_cache.h"
 #include "csrc/sdk/runtime/status.h"
@@ -198,22 +199,9 @@ ScratchLines::ScratchLines(const Tensor& like, int dim, int64_t length, npuStrea
   const int64_t position_bytes = sim::size_of(DType::i64);
   status_ =
       sdk::workspace_alloc(stream, static_cast<size_t>(n * (key_bytes + position_bytes)), &memory_);
-  Tensor& positions = lines_.positions;
-  positions.data = memory_;
-  positions.dtype = NPU_I64;
-  positions.rank = like.rank;
-  positions.sizes = like.sizes;
-  positions.sizes[dim] = length;
-  positions.strides[dim] = 1;
-  int64_t stride = length;
-  for (int d = like.rank - 1; d >= 0; --d) {
-    if (d == dim) continue;
-    positions.strides[d] = stride;
-    stride *= like.sizes[d];
-  }
-  lines_.keys = positions;
-  lines_.keys.data = static_cast<std::byte*>(memory_) + n * position_bytes;
-  lines_.keys.dtype = like.dtype;
+  lines_.positions = contiguous_lines(like, dim, length, memory_, NPU_I64);
+  lines_.keys = contiguous_lines(like, dim, length,
+                                 static_cast<std::byte*>(memory_) + n * position_bytes, like.dtype);
 }
 
 ScratchLines::~ScratchLines() {
