@@ -96,6 +96,8 @@ struct Machine {
     bool operator==(const Host&) const = default;
   } host;
 
+  // Cores that clusters of so many fill; those left over take no part in their launches.
+  int cores_in_clusters(int size) const { return core.count / size * size; }
   int64_t capacity_bytes() const;
   int64_t scratchpad_bytes() const;
   double hbm_bytes_per_cycle() const;  // at the peak

@@ -74,7 +74,7 @@ struct Job {
 
 // Programs above a failed one need not run; those below must, for theirs is the error that counts.
 void run_programs(Job& job, Core& core, int64_t first, int64_t last) {
-  const int cores = job.prepared.machine().core.count;
+  const int cores = job.prepared.cores();
   for (int64_t pid = first; pid < last; ++pid) {
     if (pid > job.failed.load(std::memory_order_relaxed)) return;
     try {

@@ -39,13 +39,12 @@ void check_launch(const Machine& machine, const Launch& launch) {
                                    program.name, launch.grid));
   }
   if (const int size = program.cluster.size(); size > 1) {
-    if (machine.core.count % size != 0) {
+    if (size > machine.core.count) {
       throw MachineError(
           ErrorKind::kBadLaunch,
-          fmt::format("kernel '{}' runs in clusters of {} x {} programs; allowed are sizes that "
-                      "divide the {} cores of machine '{}'",
-                      program.name, program.cluster.rows, program.cluster.cols, machine.core.count,
-                      machine.name));
+          fmt::format("kernel '{}' runs in clusters of {} x {} programs; machine '{}' has {} cores",
+                      program.name, program.cluster.rows, program.cluster.cols, machine.name,
+                      machine.core.count));
     }
     if (launch.grid % size != 0) {
       throw MachineError(

@@ -20,6 +20,8 @@ class Prepared {
   const Machine& machine() const { return *machine_; }
   const Launch& launch() const { return *launch_; }
   const Program& program() const { return *launch_->program; }
+  // That programs are dealt to in turn.
+  int cores() const { return machine_->cores_in_clusters(program().cluster.size()); }
   int buffer_count() const { return static_cast<int>(buffers_.size()); }
 
   struct PhysicalBuffer {

@@ -195,7 +195,7 @@ bool Simulation::next_program(CoreState& core) {
   core.issue = asks(core, scalars, core.cursor.trailing_wait());
   core.issued += scalars;
   state_.counters.scalar_instructions += scalars;
-  core.pid += machine_.core.count;
+  core.pid += prepared_.cores();
   core.done = core.pid >= prepared_.launch().grid;
   if (!core.done) core.cursor.start(core.pid, core.number);
   round_began_ |= core.number == 0 && !core.done;
@@ -256,8 +256,8 @@ inline bool Simulation::exceeds(const TimeLimit& limit) const {
 }
 
 std::optional<Timing> Simulation::run_below(const TimeLimit& limit) {
-  const int64_t grid = prepared_.launch().grid;
-  const auto used = static_cast<int>(std::min<int64_t>(machine_.core.count, grid));
+  const auto used =
+      static_cast<int>(std::min<int64_t>(prepared_.cores(), prepared_.launch().grid));
   state_.cores.reserve(static_cast<size_t>(used));
   for (int i = 0; i < used; ++i) {
     state_.cores.emplace_back(prepared_, i);

@@ -17,10 +17,10 @@ void next_asks(const MachineState& state, std::vector<uint64_t>& words) {
 }  // namespace
 
 SteadyState::SteadyState(const Prepared& prepared)
-    : prepared_(&prepared), cores_(prepared.machine().core.count), steering_(prepared) {}
+    : prepared_(&prepared), cores_(prepared.cores()), steering_(prepared) {}
 
 bool SteadyState::worthwhile(const Prepared& prepared) {
-  return prepared.launch().grid >= kLeastRounds * prepared.machine().core.count;
+  return prepared.launch().grid >= kLeastRounds * prepared.cores();
 }
 
 // Cheap, and different for most states that differ.

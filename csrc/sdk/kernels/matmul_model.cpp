@@ -43,7 +43,8 @@ MatmulModel::Cost MatmulModel::move(int64_t lines, int64_t run, int64_t stride, 
 }
 
 double MatmulModel::least_cycles(const MatmulTiling& t) const {
-  const auto turns = static_cast<double>(ceil_div(matmul_grid(p_, t), machine_.core.count));
+  const int cores = machine_.cores_in_clusters(t.cluster());
+  const auto turns = static_cast<double>(ceil_div(matmul_grid(p_, t), cores));
   const int64_t rows = std::min(t.m, p_.m);
   const int64_t cols = std::min(t.n, p_.n);
   const int64_t k = depth(t);
@@ -80,8 +81,9 @@ double MatmulModel::cycles(const MatmulTiling& t) const {
   const int64_t k = std::min(t.k, std::max<int64_t>(all_k, 1));
   const auto steps = static_cast<double>(all_k) / static_cast<double>(k);
   const int64_t grid = matmul_grid(p_, t);
-  const auto turns = static_cast<double>(ceil_div(grid, machine_.core.count));
-  const auto active = static_cast<double>(std::min<int64_t>(grid, machine_.core.count));
+  const int64_t cores = machine_.cores_in_clusters(t.cluster());
+  const auto turns = static_cast<double>(ceil_div(grid, cores));
+  const auto active = static_cast<double>(std::min(grid, cores));
   const auto parts = static_cast<double>(p_.batch * t.splits);
   const double row_tiles = static_cast<double>(p_.m) / static_cast<double>(rows);
   const double col_tiles = static_cast<double>(p_.n) / static_cast<double>(cols);

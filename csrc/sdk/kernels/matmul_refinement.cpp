@@ -67,7 +67,7 @@ class Neighbours {
 
   void clusters(const MatmulTiling& t) {
     const auto cluster = [&](int rows, int cols) {
-      if (machine_.core.count % (rows * cols) != 0) return;
+      if (rows * cols > machine_.core.count) return;
       MatmulTiling other = t;
       other.cluster_rows = rows;
       other.cluster_cols = cols;

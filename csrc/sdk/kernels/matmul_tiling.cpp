@@ -58,10 +58,15 @@ std::vector<int64_t> candidate_sides(int64_t extent, int64_t array, int64_t unit
 
 std::vector<int64_t> candidate_depths(int64_t k, int64_t array) {
   constexpr int kEvenDepths = 3;
+  constexpr int64_t kDeep = 128;
   constexpr int64_t kDeepest = 512;  // of k that is split evenly, or not at all
   std::vector<int64_t> depths;
   const auto add = [&](int64_t depth) { add_side(depths, depth, k, kDepthUnit); };
-  for (int64_t depth = kDepthUnit; depth < array; depth *= 2) add(depth);
+  for (int64_t depth = kDepthUnit; depth < array; depth *= 2) {
+    add(depth);
+    // Where a deep array's whole depth leaves too little room for a tile's sides.
+    if (depth >= kDeep && 3 * depth / 2 < array) add(3 * depth / 2);
+  }
   for (int64_t multiple = 1; multiple <= 4 || multiple * array <= 128; ++multiple) {
     // Powers of two, and others where the last step is as deep as the rest.
     const bool is_power = (multiple & (multiple - 1)) == 0;
@@ -125,25 +130,41 @@ std::vector<Ranked> best_of_tile(const MatmulModel& model, MatmulTiling tiling,
   return found;
 }
 
+// Clusters that machines of so many cores may run, the smallest first. Few cores are tried with
+// all: where nothing divides them well, it may pay to leave some idle.
+std::vector<sim::Cluster> candidate_clusters(int cores) {
+  constexpr int kEverySide = 24;
+  std::vector<int> sides;
+  for (int side = 1; side <= cores; ++side) {
+    const bool is_power = (side & (side - 1)) == 0;
+    if (side <= kEverySide || cores % side == 0 || is_power) sides.push_back(side);
+  }
+  std::vector<sim::Cluster> clusters;
+  for (const int rows : sides) {
+    for (const int cols : sides) {
+      if (rows * cols <= cores) clusters.push_back({rows, cols});
+    }
+  }
+  std::ranges::stable_sort(clusters, {}, &sim::Cluster::size);
+  return clusters;
+}
+
 // The smallest cluster that takes the memory's load off: where ports or engines have more to do, a
 // smaller one does as well, and its programs wait for each other less.
-void set_cluster(const MatmulModel& model, int cores, MatmulTiling& tile) {
+void set_cluster(const MatmulModel& model, std::span<const sim::Cluster> clusters,
+                 MatmulTiling& tile) {
   constexpr double kSlack = 1.25;  // of the memory over the others
   constexpr double kWorthwhile = 0.99;
   double best = std::numeric_limits<double>::infinity();
   MatmulTiling chosen = tile;
-  for (int size = 1; size <= cores; ++size) {
-    if (cores % size != 0) continue;
-    for (int rows = 1; rows <= size; ++rows) {
-      if (size % rows != 0) continue;
-      tile.cluster_rows = rows;
-      tile.cluster_cols = size / rows;
-      const double cycles =
-          std::max(model.least_cycles(tile), kSlack * model.least_shared_cycles(tile));
-      if (cycles < best * kWorthwhile) {
-        best = cycles;
-        chosen = tile;
-      }
+  for (const auto& [rows, cols] : clusters) {
+    tile.cluster_rows = rows;
+    tile.cluster_cols = cols;
+    const double cycles =
+        std::max(model.least_cycles(tile), kSlack * model.least_shared_cycles(tile));
+    if (cycles < best * kWorthwhile) {
+      best = cycles;
+      chosen = tile;
     }
   }
   tile = chosen;
@@ -156,6 +177,7 @@ std::vector<Ranked> rank(const MatmulModel& model, const sim::Machine& machine,
   constexpr int64_t kRowUnit = 8;
   constexpr int kParts = 32;
   constexpr int kFewWidths = 4;
+  constexpr int64_t kWide = 128;
   constexpr double kClose = 1.1;  // tiles whose bound is this near the best are looked at
   const int64_t width = machine.matrix.cols;
   const int64_t depth = splits == 1 ? p.k : matmul_split_length(machine, p.k, splits);
@@ -163,11 +185,12 @@ std::vector<Ranked> rank(const MatmulModel& model, const sim::Machine& machine,
 
   const double sums = splits == 1 ? 0 : model.combine_cycles(splits);
   std::vector<Ranked> tiles;
-  // Of few columns also what begins at whole bursts.
+  // Of few columns, and of those that are no whole arrays, also what begins at whole bursts.
   const int64_t burst =
       std::max<int64_t>(machine.dma.burst_bytes / sim::size_of(p.form.type), kRowUnit);
+  const bool few = p.n <= kFewWidths * width || p.n % width != 0;
   const std::vector<int64_t> columns = candidate_sides(
-      p.n, width, p.n <= kFewWidths * width ? std::min(burst, width) : width, kParts);
+      p.n, width, few ? std::min(burst, width) : std::min(kWide, width), kParts);
   for (const int64_t m : candidate_sides(p.m, machine.matrix.rows, kRowUnit, kParts)) {
     for (const int64_t n : columns) {
       const MatmulTiling tile{.m = m, .n = n, .splits = splits};
@@ -175,11 +198,12 @@ std::vector<Ranked> rank(const MatmulModel& model, const sim::Machine& machine,
     }
   }
   std::ranges::stable_sort(tiles, {}, &Ranked::cycles);
+  const std::vector<sim::Cluster> clusters = candidate_clusters(
+      p.form.groups == MatmulForm::Groups::none ? machine.core.count : 1);
   std::vector<Ranked> ranked;
   for (Ranked& tile : tiles) {
     if (tile.cycles > limit * kClose) break;
-    set_cluster(model, p.form.groups == MatmulForm::Groups::none ? machine.core.count : 1,
-                tile.tiling);
+    set_cluster(model, clusters, tile.tiling);
     if (model.least_shared_cycles(tile.tiling) > limit * kClose) continue;
     const std::vector<Ranked> best = best_of_tile(model, tile.tiling, depths, width);
     if (best.empty()) continue;
@@ -210,7 +234,9 @@ std::optional<double> cycles_by_part(const sim::Machine& machine, const MatmulPr
       !shorten(&MatmulProblem::n, tiling.n * tiling.cluster_cols)) {
     return std::nullopt;
   }
-  if (matmul_grid(part, tiling) < kFewestTurns * machine.core.count) return std::nullopt;
+  if (matmul_grid(part, tiling) < kFewestTurns * machine.cores_in_clusters(tiling.cluster())) {
+    return std::nullopt;
+  }
   const auto timed = static_cast<double>(simulate_matmul(machine, part, tiling).cycles);
   return timed * model.cycles(tiling) / MatmulModel(machine, part).cycles(tiling);
 }
