@@ -15,10 +15,12 @@ namespace npu::kernels {
 namespace {
 
 // What the timer compares: so many candidates, of so many tile instructions in all, which bounds
-// the time of a search; and those alone that the cost model finds no worse than this, times the
-// best.
+// the time of a search, and more of small calls; and those alone that the cost model finds no worse
+// than this, times the best.
 constexpr size_t kMostSimulated = 10;
 constexpr double kMostInstructions = 40000;
+constexpr size_t kMostOfSmall = 32;
+constexpr double kSmall = 8000;
 constexpr double kNear = 1.6;
 
 // Tensors without data: where one lies makes no difference to the time of what it is used for.
@@ -95,9 +97,11 @@ AttentionForm search(const sim::Machine& machine, const AttentionWork& work,
   std::vector<AttentionForm> close;
   double instructions = 0;
   for (const RankedBlocks& candidate : ranked) {
-    if (candidate.cycles > kNear * ranked[0].cycles || close.size() == kMostSimulated) break;
-    if (instructions + candidate.instructions > kMostInstructions) continue;
-    instructions += candidate.instructions;
+    const double all = instructions + candidate.instructions;
+    const size_t most = all <= kSmall ? kMostOfSmall : kMostSimulated;
+    if (candidate.cycles > kNear * ranked[0].cycles || close.size() >= most) break;
+    if (all > kMostInstructions) continue;
+    instructions = all;
     close.push_back(candidate.form);
   }
   AttentionForm one_block = form;
@@ -122,19 +126,20 @@ void choose_blocks(const sim::Machine& machine, const AttentionWork& work, Atten
   // A step of generation waits for the memory alone, and each has another number of keys.
   const bool decodes = form.paged || work.query_len == 1;
   if (decodes && take_few_rows(machine, work, form)) return;
-  static auto* const choices = new sdk::Choices<11, 3>("attention");
+  static auto* const choices = new sdk::Choices<11, 4>("attention");
   const auto key = form.key();
   const auto chosen = choices->get(
       machine,
       {work.sequences, work.kv_heads, work.group, work.query_len, work.key_len, work.window, key[0],
        key[1], key[2], key[3], key[4] * 2 + static_cast<int64_t>(form.paged)},
-      [&]() -> std::array<int64_t, 3> {
+      [&]() -> std::array<int64_t, 4> {
         const AttentionForm found = search(machine, work, form);
-        return {found.rows, found.keys, found.blocks};
+        return {found.rows, found.keys, found.blocks, found.buffers};
       });
   form.rows = chosen[0];
   form.keys = chosen[1];
   form.blocks = static_cast<int>(chosen[2]);
+  form.buffers = static_cast<int>(chosen[3]);
 }
 
 }  // namespace npu::kernels

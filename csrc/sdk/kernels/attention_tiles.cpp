@@ -1,7 +1,10 @@
 #include "csrc/sdk/kernels/attention_tiles.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <span>
+#include <tuple>
 
 #include "csrc/sdk/kernels/tile_walk.h"
 #include "sim/timing/durations.h"
@@ -11,17 +14,32 @@ namespace npu::kernels {
 namespace {
 
 constexpr int64_t kFewestRows = 16;
-// Of a tile that many rows see, unless the array has fewer columns.
-constexpr int64_t kFewestKeys = 128;
+constexpr int64_t kFewestKeys = 16;
 // Rows beyond this many times the array's are no faster, and leave less to share.
 constexpr int64_t kMostArrays = 8;
 
 // Keys of a tile that many rows see: two widths of the array, unless it is wide. More make the
 // edge of what causal rows see coarser, fewer have the sums rescaled more often.
+constexpr int64_t kEnoughKeys = 256;
 int64_t keys_of_many_rows(const sim::Machine& machine) {
-  constexpr int64_t kEnough = 256;
   const int64_t cols = machine.matrix.cols;
-  return std::max(cols, std::min(2 * cols, kEnough));
+  return std::max(cols, std::min(2 * cols, kEnoughKeys));
+}
+
+// Keys that tiles of many rows may have, most first: whole widths of the array, and halves of a
+// wide one. Keys are columns of one product and rows of the next: where the array's sides are not
+// multiples of each other, it takes more of them to fill both.
+std::vector<int64_t> candidate_keys(const sim::Machine& machine) {
+  const auto& [rows, cols] = std::tie(machine.matrix.rows, machine.matrix.cols);
+  const bool even = rows % cols == 0 || cols % rows == 0;
+  const int64_t most = even ? keys_of_many_rows(machine) : 2 * kEnoughKeys;
+  std::vector<int64_t> candidates;
+  for (int64_t keys = most / cols * cols; keys > cols; keys -= cols) candidates.push_back(keys);
+  candidates.push_back(cols);
+  for (int64_t keys = std::bit_floor(static_cast<uint64_t>(cols - 1)); keys >= kFewestKeys; keys /= 2) {
+    candidates.push_back(keys);
+  }
+  return candidates;
 }
 
 // Few rows leave the memory to be waited for: longer tiles hide its latency.
@@ -110,11 +128,18 @@ class BlockCosts {
     const double vector =
         softmax_elements(machine_, form, rows, form.keys) + kInstructions * instruction(machine_);
     const double pipeline = fill_and_drain(machine_);
+    const int64_t bytes = form.keys * (form.head_dim + form.value_dim) * sim::size_of(form.type);
+    const double transfer = transfer_cycles(machine_, bytes);
+    // In single buffers keys arrive while values are used, and the other way round.
+    constexpr double kSingle = 1.2;  // what else is waited for, as the timer shows
+    if (form.buffers == 1 && blocks == 1) {
+      return kSingle * (matrix + vector + 0.5 * (pipeline + transfer));
+    }
     const double compute =
         blocks == 1 ? std::max(matrix, vector) + 0.3 * std::min(matrix, vector) + 0.5 * pipeline
                     : std::max({2 * matrix, 2 * vector, matrix + vector + pipeline});
-    const int64_t bytes = form.keys * (form.head_dim + form.value_dim) * sim::size_of(form.type);
-    return std::max(compute, transfer_cycles(machine_, bytes));
+    if (form.buffers == 1) return kSingle * (compute + 0.5 * transfer);
+    return std::max(compute, transfer);
   }
 
   // By tokens that end before this one.
@@ -236,25 +261,29 @@ AttentionForm usual_blocks(const sim::Machine& machine, const AttentionForm& for
 std::vector<RankedBlocks> rank_blocks(const sim::Machine& machine, const AttentionWork& work,
                                       const AttentionForm& form) {
   const int64_t needed = work.group * work.query_len;
-  AttentionForm tried = form;
   // What costs do not tell of tiles that are shorter: of equals the others win.
   constexpr double kShort = 1.01;
-  const int64_t keys = keys_of_many_rows(machine);
-  const int64_t fewest = std::min<int64_t>(machine.matrix.cols, kFewestKeys);
+  const int64_t usual = keys_of_many_rows(machine);
   const BlockCosts costs(machine, work);
   std::vector<RankedBlocks> ranked;
-  for (tried.rows = kFewestRows; tried.rows <= kMostArrays * machine.matrix.rows; tried.rows *= 2) {
-    for (tried.blocks = 1; tried.blocks <= 2; ++tried.blocks) {
-      const bool is_smallest = tried.rows == kFewestRows && tried.blocks == 1;
-      if (tried.rows * tried.blocks >= 2 * needed && !is_smallest) continue;
-      tried.keys = keys;
-      halve(machine, tried, tried.keys, fewest);
-      for (; tried.keys >= fewest && fits(machine, tried); tried.keys /= 2) {
-        const double cost = costs.of(tried) * (tried.keys < keys ? kShort : 1);
-        ranked.push_back({tried, cost, costs.instructions(tried)});
+  const auto rank = [&](std::span<const int64_t> all_keys, AttentionForm tried) {
+    for (tried.rows = kFewestRows; tried.rows <= kMostArrays * machine.matrix.rows;
+         tried.rows *= 2) {
+      for (tried.blocks = 1; tried.blocks <= 2; ++tried.blocks) {
+        const bool is_smallest = tried.rows == kFewestRows && tried.blocks == 1;
+        if (tried.rows * tried.blocks >= 2 * needed && !is_smallest) continue;
+        for (const int64_t keys : all_keys) {
+          tried.keys = keys;
+          if (!fits(machine, tried)) continue;
+          const double cost = costs.of(tried) * (keys < usual ? kShort : 1);
+          ranked.push_back({tried, cost, costs.instructions(tried)});
+        }
       }
     }
-  }
+  };
+  const std::vector<int64_t> all_keys = candidate_keys(machine);
+  AttentionForm tried = form;
+  for (tried.buffers = form.buffers; tried.buffers > 0; --tried.buffers) rank(all_keys, tried);
   // Of equals those with more rows.
   std::ranges::reverse(ranked);
   std::ranges::stable_sort(ranked, {}, &RankedBlocks::cycles);

@@ -99,7 +99,7 @@ TEST(Multicast, MistakesAreNamed) {
                 .find("the grid must be a multiple of its clusters' 2 x 2 programs, got 6"),
             std::string::npos);
   const std::string large = error_of("2 4", load, 8, cores(4), ErrorKind::kBadLaunch);
-  EXPECT_NE(large.find("clusters of 2 x 4 programs; machine 'ideal' has 4 cores"),
+  EXPECT_NE(large.find("clusters of 2 x 4 programs; machine 'n1-edge' has 4 cores"),
             std::string::npos)
       << large;
 }
