@@ -256,8 +256,7 @@ inline bool Simulation::exceeds(const TimeLimit& limit) const {
 }
 
 std::optional<Timing> Simulation::run_below(const TimeLimit& limit) {
-  const auto used =
-      static_cast<int>(std::min<int64_t>(prepared_.cores(), prepared_.launch().grid));
+  const auto used = static_cast<int>(std::min<int64_t>(prepared_.cores(), prepared_.launch().grid));
   state_.cores.reserve(static_cast<size_t>(used));
   for (int i = 0; i < used; ++i) {
     state_.cores.emplace_back(prepared_, i);

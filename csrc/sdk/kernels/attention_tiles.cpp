@@ -36,7 +36,8 @@ std::vector<int64_t> candidate_keys(const sim::Machine& machine) {
   std::vector<int64_t> candidates;
   for (int64_t keys = most / cols * cols; keys > cols; keys -= cols) candidates.push_back(keys);
   candidates.push_back(cols);
-  for (int64_t keys = std::bit_floor(static_cast<uint64_t>(cols - 1)); keys >= kFewestKeys; keys /= 2) {
+  for (int64_t keys = std::bit_floor(static_cast<uint64_t>(cols - 1)); keys >= kFewestKeys;
+       keys /= 2) {
     candidates.push_back(keys);
   }
   return candidates;

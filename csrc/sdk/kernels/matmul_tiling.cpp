@@ -189,8 +189,8 @@ std::vector<Ranked> rank(const MatmulModel& model, const sim::Machine& machine,
   const int64_t burst =
       std::max<int64_t>(machine.dma.burst_bytes / sim::size_of(p.form.type), kRowUnit);
   const bool few = p.n <= kFewWidths * width || p.n % width != 0;
-  const std::vector<int64_t> columns = candidate_sides(
-      p.n, width, few ? std::min(burst, width) : std::min(kWide, width), kParts);
+  const std::vector<int64_t> columns =
+      candidate_sides(p.n, width, few ? std::min(burst, width) : std::min(kWide, width), kParts);
   for (const int64_t m : candidate_sides(p.m, machine.matrix.rows, kRowUnit, kParts)) {
     for (const int64_t n : columns) {
       const MatmulTiling tile{.m = m, .n = n, .splits = splits};
@@ -198,8 +198,8 @@ std::vector<Ranked> rank(const MatmulModel& model, const sim::Machine& machine,
     }
   }
   std::ranges::stable_sort(tiles, {}, &Ranked::cycles);
-  const std::vector<sim::Cluster> clusters = candidate_clusters(
-      p.form.groups == MatmulForm::Groups::none ? machine.core.count : 1);
+  const std::vector<sim::Cluster> clusters =
+      candidate_clusters(p.form.groups == MatmulForm::Groups::none ? machine.core.count : 1);
   std::vector<Ranked> ranked;
   for (Ranked& tile : tiles) {
     if (tile.cycles > limit * kClose) break;

@@ -245,6 +245,37 @@ TEST(Figures, AttentionOnBetterMachines) {
          "core.scratchpad_kib=x4"});
 }
 
+// Keys are columns of one product and rows of the next.
+TEST(Figures, AttentionOnArraysOfAnySides) {
+  const auto nanoseconds = [](const std::string& change) {
+    Figures figures("n1", {change.c_str()});
+    causal_attention(figures, 32, 8, 4096);
+    return figures.nanoseconds();
+  };
+  for (const std::string key : {"matrix.rows=", "matrix.cols="}) {
+    const double narrow = nanoseconds(key + "64");
+    EXPECT_LE(nanoseconds(key + "80"), narrow);
+    EXPECT_LE(nanoseconds(key + "96"), 0.9 * narrow);
+    EXPECT_LE(nanoseconds(key + "128"), 0.6 * narrow);
+  }
+}
+
+// Where the array's widths do not fit the scratchpad, smaller tiles serve it.
+TEST(Figures, AttentionInASmallScratchpad) {
+  const auto nanoseconds = [](int kib) {
+    const std::string change = "core.scratchpad_kib=" + std::to_string(kib);
+    Figures figures("n1", {change.c_str()});
+    causal_attention(figures, 32, 8, 1024);
+    return figures.nanoseconds();
+  };
+  double before = nanoseconds(64);
+  for (const int kib : {128, 192, 256, 512, 1024, 4096}) {
+    const double after = nanoseconds(kib);
+    EXPECT_LE(after, 1.05 * before) << kib << " KiB";
+    before = after;
+  }
+}
+
 // The least shares of streaming bandwidth.
 struct StreamingFigures {
   double rms_norm, fused_add_rms_norm, layer_norm, softmax, silu_and_mul, cast, copy;

@@ -148,6 +148,38 @@ TEST(MatmulChoice, AFasterMemoryTakesNoLonger) {
   }
 }
 
+// Whatever number of cores and sides of the array a machine file says: nothing that a machine has
+// more of makes products slower, but for what a larger array takes longer to fill.
+TEST(MatmulChoice, MoreOfAMachineTakesNoLonger) {
+  MatmulForm form;
+  form.type = form.out_type = DType::bf16;
+  const std::array<MatmulProblem, 3> problems = {form.problem(1, 2048, 2048, 2048),
+                                                 form.problem(1, 4096, 4096, 4096),
+                                                 form.problem(1, 64, 14336, 4096)};
+  const auto check = [&](const char* what, std::initializer_list<int> values, double most,
+                         auto member) {
+    for (const MatmulProblem& problem : problems) {
+      auto least = static_cast<double>(std::numeric_limits<uint64_t>::max());
+      for (const int value : values) {
+        sim::Machine machine = sim::load_machine("n1");
+        member(machine) = value;
+        const MatmulTiling tiling = search_matmul_tiling(machine, problem);
+        const auto cycles = static_cast<double>(simulate_matmul(machine, problem, tiling).cycles);
+        EXPECT_LE(cycles, most * least)
+            << what << " = " << value << ", " << problem.m << "x" << problem.k << "x" << problem.n;
+        least = std::min(least, cycles);
+      }
+    }
+  };
+  check("core.count", {8, 12, 13, 15, 16, 17, 19, 21, 22, 23, 31, 32, 33, 47, 61, 64}, 1.005,
+        [](sim::Machine& machine) -> int& { return machine.core.count; });
+  const auto sides = {64, 80, 96, 112, 128, 144, 160, 192, 256};
+  check("matrix.rows", sides, 1.03,
+        [](sim::Machine& machine) -> int& { return machine.matrix.rows; });
+  check("matrix.cols", sides, 1.04,
+        [](sim::Machine& machine) -> int& { return machine.matrix.cols; });
+}
+
 TEST(MatmulChoice, SearchesAgree) {
   const sim::Machine machine = sim::load_machine("n1");
   MatmulForm form;

@@ -51,6 +51,20 @@ TEST(Multicast, OneFetchServesTheCluster) {
   EXPECT_EQ(time_of("1 1", load, 4, cores(4)).cycles, 127u);
 }
 
+TEST(Multicast, CoresBeyondTheLastWholeClusterAreIdle) {
+  const std::string load = "d.load.across a, x[0], (64):(1)";
+  const Timing four = time_of("1 3", load, 6, cores(4));
+  const Timing three = time_of("1 3", load, 6, cores(3));
+  EXPECT_EQ(four.cycles, three.cycles);
+  EXPECT_EQ(four.counters, three.counters);
+  EXPECT_EQ(four.busy, three.busy);
+  const auto loads = static_cast<size_t>(Resource::load);
+  EXPECT_EQ(four.stall[loads], three.stall[loads] + three.cycles);
+  // Also where nothing is shared, and folded.
+  EXPECT_EQ(time_of("1 3", "d.load a, x[0], (64):(1)", 300, cores(5)).cycles,
+            time_of("1 3", "d.load a, x[0], (64):(1)", 300, cores(3)).cycles);
+}
+
 TEST(Multicast, RowsAndColumns) {
   // 2 x 4: member i is in row i / 4 and column i % 4.
   const std::string place = "s.mod r0, %pid, 8\ns.div r1, r0, 4\ns.mod r2, %pid, 4\n";
