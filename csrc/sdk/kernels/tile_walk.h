@@ -22,7 +22,7 @@ inline constexpr int kTileDims = 3;
 inline constexpr int64_t kTileAlignment = 64;  // elements
 // Elements of a tile: fewest of one that should keep an engine busy, and how many are usual.
 inline constexpr int64_t kSmallTileElements = 4096;
-inline constexpr int64_t kTileElements = 8192;
+inline constexpr int64_t kTileElements = 16384;
 
 inline constexpr int64_t kUnlimited = INT64_MAX;
 
