@@ -139,7 +139,7 @@ npuStatus run(bool largest, const Tensor& values, const Tensor& indices, const T
 
 // Into how many equal parts each line is split: 1 where there is enough to do without.
 int64_t choose_parts(const Tensor& in, int dim, const sim::Machine& machine) {
-  constexpr int64_t kWorthSplitting = 16 * kTileElements;
+  constexpr int64_t kWorthSplitting = int64_t{1} << 17;
   if (in.rank == 0 || in.rank == kMaxRank) return 1;
   const int64_t length = in.sizes[dim];
   const int64_t lines = in.numel() / length;

@@ -199,8 +199,7 @@ double step_cycles(const sim::Machine& machine, const AttentionForm& form, int64
   const double matrix = products(machine, form, rows, keys);
   const double vector =
       softmax_elements(machine, form, rows, keys) + kChained * instruction(machine);
-  return fill_and_drain(machine) + matrix + vector +
-         (form.blocks - 1) * std::max(matrix, vector);
+  return fill_and_drain(machine) + matrix + vector + (form.blocks - 1) * std::max(matrix, vector);
 }
 
 double least_turn(const sim::Machine& machine, const AttentionForm& form) {

@@ -276,8 +276,33 @@ void pass(Arguments& args, const Iteration& nest, int dims, const Tiling& tiling
   }
 }
 
-// Splitting costs a launch more: worth it from so many steps on.
-constexpr int64_t kStepsWorthSplitting = 16;
+// Into how many parts the steps of each program are split, so that cores which would be idle take
+// part. Cores and memory then take less, but another launch joins the partial results.
+int64_t splits_of(const sim::Machine& machine, int64_t programs, int64_t steps,
+                  int64_t step_elements, int element) {
+  constexpr double kJoining = 4;  // latencies of the memory
+  constexpr double kWorthwhile = 0.97;
+  constexpr double kReached = 0.8;  // of a core's port
+  constexpr double kPasses = 8;     // of the vector engine: conversions, the reduction and its tree
+  const int64_t cores = machine.core.count;
+  if (programs >= cores) return 1;
+  const auto elements = static_cast<double>(step_elements);
+  const double step = std::max(elements * element / (kReached * machine.load_bytes_per_cycle()),
+                               elements * kPasses / machine.vector.lanes);
+  const double memory = static_cast<double>(programs * steps) * elements * element /
+                        (machine.hbm_bytes_per_cycle() * machine.hbm_stream_efficiency());
+  const double joining = kJoining * machine.hbm.latency_ns * machine.clock_ghz;
+  double least = std::max(static_cast<double>(steps) * step, memory);
+  int64_t best = 1;
+  for (int64_t splits = 2; splits <= std::min(cores, steps); ++splits) {
+    const int64_t in_turn = ceil_div(programs * splits, cores) * ceil_div(steps, splits);
+    const double cycles = std::max(static_cast<double>(in_turn) * step, memory) + joining;
+    if (cycles >= kWorthwhile * least) continue;
+    least = cycles;
+    best = splits;
+  }
+  return best;
+}
 
 npuStatus run_stage(Stage& s, npuStream stream) {
   const sim::Machine* machine = sdk::machine_of(stream);
@@ -312,10 +337,9 @@ npuStatus run_stage(Stage& s, npuStream stream) {
   }
 
   const int64_t steps = reduced.grid;
-  int64_t share = steps;
-  if (kept.grid < machine->core.count && steps >= kStepsWorthSplitting) {
-    share = ceil_div(steps, ceil_div(machine->core.count, kept.grid));
-  }
+  const int64_t step_elements = tile_elements(kept) * tile_elements(reduced);
+  const int64_t most = splits_of(*machine, kept.grid, steps, step_elements, sim::size_of(v.in));
+  const int64_t share = ceil_div(steps, most);
   const int64_t splits = ceil_div(steps, share);
   Workspace parts(stream);
   Stage second = s;

@@ -170,7 +170,7 @@ sim::Program library_softmax_of_parts(const sim::Machine& machine) {
 
 int64_t parts_of_softmax(const sim::Machine& machine, const Tensor& out, const Tensor& in,
                          int dim) {
-  constexpr int64_t kWorthSplitting = 8 * kTileElements;  // two launches instead of one
+  constexpr int64_t kWorthSplitting = int64_t{1} << 16;  // two launches instead of one
   if (in.rank == 0 || in.rank == kMaxRank) return 1;
   const int64_t length = in.sizes[dim];
   const int64_t lines = in.numel() / length;

@@ -367,6 +367,38 @@ TEST(Figures, StreamingKernelsOnAFasterMemory) {
   }
 }
 
+// A memory that is busy gains nothing by more cores; smaller tiles of theirs must not keep it busy
+// with more.
+TEST(Figures, StreamingKernelsOnMoreCores) {
+  const auto nanoseconds = [](const char* cores) {
+    Figures figures("n1", {cores});
+    const npuStream stream = figures.stream();
+    const Tensor x = figures.f32({2048, 4096}), y = figures.f32({2048, 4096});
+    Tensor transposed = figures.f32({4096, 2048});
+    std::swap(transposed.sizes[0], transposed.sizes[1]);
+    std::swap(transposed.strides[0], transposed.strides[1]);
+    Tensor row = figures.f32({1, 4096});
+    const Tensor sums = row;
+    row.sizes[0] = 2048;
+    row.strides[0] = 0;
+    std::vector<double> times;
+    NPU_EXPECT_OK(copy(y, transposed, stream));
+    times.push_back(figures.nanoseconds());
+    NPU_EXPECT_OK(copy(y, row, stream));
+    times.push_back(figures.nanoseconds());
+    NPU_EXPECT_OK(reduce(Reduction::sum, sums, x, 1, {}, stream));
+    times.push_back(figures.nanoseconds());
+    return times;
+  };
+  const std::vector<double> before = nanoseconds("core.count=16");
+  for (const char* cores : {"core.count=17", "core.count=24", "core.count=31"}) {
+    const std::vector<double> after = nanoseconds(cores);
+    for (size_t i = 0; i < before.size(); ++i) {
+      EXPECT_LE(after[i], 1.03 * before[i]) << cores << ", number " << i;
+    }
+  }
+}
+
 TEST(Figures, StreamingKernelsOfASmallMachine) {
   constexpr int64_t kRows = 512, kCols = 4096;
   constexpr double kMatrix = 2.0 * kRows * kCols;
