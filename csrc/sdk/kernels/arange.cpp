@@ -67,9 +67,7 @@ npuStatus arange(const Tensor& dst, Scalar start, Scalar step, npuStream stream)
     args.pointer(dst.data);
     args.number(start, dtype);
     args.number(step, dtype);
-    const int64_t n = nest.numel();
-    const int64_t elements = target_elements(*machine, n, capacity_of(*machine, dtype));
-    const int64_t grid = pass_walk(args, nest, dims, elements, 2);
+    const int64_t grid = pass_walk(args, nest, dims, *machine, capacity_of(*machine, dtype), 2);
     return launch(kernel, grid, args, stream);
   });
 }

@@ -277,13 +277,14 @@ npuStatus launch_variant(const Variant& v, const Iteration& nest, const Tensor& 
   for (const Scalar& scalar : scalars) args.number(scalar, v.compute);
 
   const int64_t n = nest.numel();
-  const int64_t elements = target_elements(*machine, n, capacity_of(v, *machine));
+  const int64_t capacity = capacity_of(v, *machine);
+  const int64_t elements = target_elements(*machine, n, capacity);
   if (v.dims == 0) {
     const int64_t grid = pass_linear_walk(args, n, elements);
     return launch(kernel, grid, args, stream);
   }
-  const Tiling tiling =
-      v.transposed != 0 ? choose_square_tiling(nest, elements) : choose_tiling(nest, elements);
+  const Tiling tiling = v.transposed != 0 ? choose_square_tiling(nest, elements)
+                                          : tiling_for(*machine, nest, capacity);
   for (int i = 0; i < v.op->inputs; ++i) {
     if (v.has(v.immediate, i)) continue;
     const auto& stride = nest.stride[1 + i];

@@ -50,9 +50,8 @@ npuStatus fill(const Tensor& dst, Scalar value, npuStream stream) {
     args.pointer(dst.data);
     args.number(value, dtype);
     // No tile passes through the scratchpad: a core's share is one transfer.
-    const int64_t n = nest.numel();
-    const int64_t elements = target_elements(*machine, n, std::max(n, kSmallTileElements));
-    const int64_t grid = pass_walk(args, nest, dims, elements);
+    const int64_t most = std::max(nest.numel(), kSmallTileElements);
+    const int64_t grid = pass_walk(args, nest, dims, *machine, most);
     return launch(kernel, grid, args, stream);
   });
 }

@@ -123,8 +123,7 @@ npuStatus gated_activation(GatedActivation op, const Tensor& out, const Tensor& 
 
     Arguments args;
     for (const Tensor* tensor : tensors) args.pointer(tensor->data);
-    const int64_t elements = target_elements(*machine, nest.numel(), capacity_of(*machine, v));
-    const int64_t grid = pass_walk(args, nest, v.dims, elements);
+    const int64_t grid = pass_walk(args, nest, v.dims, *machine, capacity_of(*machine, v));
     return launch(kernel, grid, args, stream);
   });
 }

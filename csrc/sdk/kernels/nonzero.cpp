@@ -129,9 +129,7 @@ npuStatus nonzero(const Tensor& coordinates, const Tensor& in, npuStream stream)
     nest.coalesce();
     if (nest.rank == 0) nest.size[nest.rank++] = 1;
     const Form form = {static_cast<DType>(in.dtype), nest.rank, in.rank};
-    const int64_t elements =
-        target_elements(*machine, nest.numel(), capacity_of(*machine, form.type));
-    const Tiling tiling = choose_tiling(nest, elements);
+    const Tiling tiling = tiling_for(*machine, nest, capacity_of(*machine, form.type));
 
     const auto kernel_for = [&](std::string_view name, auto build, npuKernel* kernel) {
       return sdk::cached_kernel(

@@ -233,9 +233,8 @@ npuStatus random(Distribution distribution, const Tensor& out, Scalar a, Scalar 
     args.integer(static_cast<int64_t>(offset));
     const DType compute = compute_type(kTable[p.form].draw, type);
     for (const Scalar& scalar : p.scalars) args.number(scalar, compute);
-    const int64_t n = nest.numel();
-    const int64_t elements = target_elements(*machine, n, capacity_of(*machine, p.form, type));
-    const int64_t grid = pass_walk(args, nest, dims, elements);
+    const int64_t capacity = capacity_of(*machine, p.form, type);
+    const int64_t grid = pass_walk(args, nest, dims, *machine, capacity);
     return launch(kernel, grid, args, stream);
   });
 }

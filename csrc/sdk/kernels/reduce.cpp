@@ -263,10 +263,6 @@ Tiling tiling_of(const Iteration& nest, int64_t elements, int tile_dims) {
   return {};
 }
 
-int64_t tile_elements(const Tiling& tiling) {
-  return tiling.tile[0] * tiling.tile[1] * tiling.tile[2];
-}
-
 void pass(Arguments& args, const Iteration& nest, int dims, const Tiling& tiling,
           uint32_t left_out) {
   if (dims == 0) {
@@ -328,16 +324,16 @@ npuStatus run_stage(Stage& s, npuStream stream) {
   Tiling reduced;
   if (v.rows) {
     reduced = tiling_of(s.reduced, capacity.elements, kReducedTileDims);
-    const int64_t room = std::max(capacity.elements / tile_elements(reduced), int64_t{1});
+    const int64_t room = std::max(capacity.elements / reduced.elements(), int64_t{1});
     kept = tiling_of(s.kept, std::min(room, fair), kKeptTileDims);
   } else {
     const int64_t wide = ceil_div(fair, kTileAlignment) * kTileAlignment;
     kept = tiling_of(s.kept, std::min(wide, capacity.kept), kKeptTileDims);
-    reduced = tiling_of(s.reduced, capacity.elements / tile_elements(kept), kReducedTileDims);
+    reduced = tiling_of(s.reduced, capacity.elements / kept.elements(), kReducedTileDims);
   }
 
   const int64_t steps = reduced.grid;
-  const int64_t step_elements = tile_elements(kept) * tile_elements(reduced);
+  const int64_t step_elements = kept.elements() * reduced.elements();
   const int64_t most = splits_of(*machine, kept.grid, steps, step_elements, sim::size_of(v.in));
   const int64_t share = ceil_div(steps, most);
   const int64_t splits = ceil_div(steps, share);

@@ -139,8 +139,8 @@ npuStatus searchsorted(const Tensor& out, const Tensor& sorted, const Tensor& va
     args.integer(sorted.strides[sorted.rank - 1]);
     args.integer(rounds);
     args.integer(int64_t{1} << (rounds - 1));
-    const int64_t elements = target_elements(*machine, nest.numel(), capacity_of(*machine, v));
-    const int64_t grid = pass_strided_walk(args, nest, choose_tiling(nest, elements, 2));
+    const Tiling tiling = tiling_for(*machine, nest, capacity_of(*machine, v), 2);
+    const int64_t grid = pass_strided_walk(args, nest, tiling);
     return launch(kernel, grid, args, stream);
   });
 }

@@ -86,6 +86,31 @@ Tiling choose_tiling(const Iteration& nest, int64_t elements, int tile_dims) {
   return tiling;
 }
 
+Tiling tiling_for(const sim::Machine& machine, const Iteration& nest, int64_t capacity,
+                  int tile_dims) {
+  constexpr double kElementBytes = 4;  // that a core loads for an element, about
+  constexpr double kWorthwhile = 0.95;
+  const double latency = machine.hbm.latency_ns * machine.clock_ghz;
+  const auto cycles = [&](const Tiling& tiling) {
+    const int64_t rounds = ceil_div(tiling.grid, machine.core.count);
+    const double moving = static_cast<double>(rounds * tiling.elements()) * kElementBytes /
+                          machine.load_bytes_per_cycle();
+    const auto waits = static_cast<double>(ceil_div(rounds, load_buffers(machine)));
+    return std::max(moving, waits * latency);
+  };
+  int64_t elements = target_elements(machine, nest.numel(), capacity);
+  Tiling best = choose_tiling(nest, elements, tile_dims);
+  double least = cycles(best);
+  while (elements < capacity) {
+    elements = std::min(elements * 3 / 2, capacity);
+    const Tiling larger = choose_tiling(nest, elements, tile_dims);
+    if (cycles(larger) >= kWorthwhile * least) continue;
+    least = cycles(larger);
+    best = larger;
+  }
+  return best;
+}
+
 Tiling choose_square_tiling(const Iteration& nest, int64_t elements) {
   Tiling tiling;
   int64_t side = 1;
@@ -184,10 +209,13 @@ int walk_dims(const Iteration& nest) {
   return 0;
 }
 
-int64_t pass_walk(Arguments& args, const Iteration& nest, int dims, int64_t elements,
-                  int tile_dims) {
-  if (dims == 0) return pass_linear_walk(args, nest.numel(), elements);
-  return pass_strided_walk(args, nest, choose_tiling(nest, elements, tile_dims));
+int64_t pass_walk(Arguments& args, const Iteration& nest, int dims, const sim::Machine& machine,
+                  int64_t capacity, int tile_dims) {
+  if (dims > 0) {
+    return pass_strided_walk(args, nest, tiling_for(machine, nest, capacity, tile_dims));
+  }
+  const int64_t n = nest.numel();
+  return pass_linear_walk(args, n, target_elements(machine, n, capacity));
 }
 
 int64_t pass_linear_walk(Arguments& args, int64_t n, int64_t elements) {

@@ -21,7 +21,7 @@ namespace npu::kernels {
 inline constexpr int kTileDims = 3;
 inline constexpr int64_t kTileAlignment = 64;  // elements
 // Elements of a tile: fewest of one that should keep an engine busy, and how many are usual.
-inline constexpr int64_t kSmallTileElements = 4096;
+inline constexpr int64_t kSmallTileElements = 1024;
 inline constexpr int64_t kTileElements = 16384;
 
 inline constexpr int64_t kUnlimited = INT64_MAX;
@@ -55,9 +55,15 @@ struct Tiling {
   std::array<int64_t, kTileDims> tile = {1, 1, 1};   // elements
   std::array<int64_t, kTileDims> tiles = {1, 1, 1};  // how many
   int64_t grid = 1;
+
+  int64_t elements() const { return tile[0] * tile[1] * tile[2]; }
 };
 // A tile of at most `elements` over at most `tile_dims` dimensions.
 Tiling choose_tiling(const Iteration& nest, int64_t elements, int tile_dims = kTileDims);
+// Tiles of at most `capacity` elements: those of target_elements(), or larger ones where the rows
+// of the nest would make so many of those that the last wait for the buffers of the first.
+Tiling tiling_for(const sim::Machine& machine, const Iteration& nest, int64_t capacity,
+                  int tile_dims = kTileDims);
 // Nearly square in the first two dimensions, for tiles that are transposed.
 Tiling choose_square_tiling(const Iteration& nest, int64_t elements);
 
@@ -105,10 +111,10 @@ class TileWalk {
 // The `dims` of a TileWalk over the nest: 0 if all tensors are contiguous, else the rank.
 int walk_dims(const Iteration& nest);
 
-// Passes the walk's arguments for tiles of at most `elements` over at most `tile_dims` dimensions;
-// returns the grid.
-int64_t pass_walk(Arguments& args, const Iteration& nest, int dims, int64_t elements,
-                  int tile_dims = kTileDims);
+// Passes the walk's arguments for tiles of at most `capacity` elements over at most `tile_dims`
+// dimensions; returns the grid.
+int64_t pass_walk(Arguments& args, const Iteration& nest, int dims, const sim::Machine& machine,
+                  int64_t capacity, int tile_dims = kTileDims);
 // The parts: the linear form and the strided one. `left_out` as given to TileWalk.
 int64_t pass_linear_walk(Arguments& args, int64_t n, int64_t elements);
 int64_t pass_strided_walk(Arguments& args, const Iteration& nest, const Tiling& tiling,

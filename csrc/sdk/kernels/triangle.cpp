@@ -87,10 +87,8 @@ npuStatus triangle(const Tensor& dst, const Tensor& src, int64_t diagonal, bool 
     args.pointer(dst.data);
     args.pointer(src.data);
     args.integer(diagonal);
-    const int64_t n = nest.numel();
-    const int64_t elements =
-        target_elements(*machine, n, capacity_of(*machine, dst_type, src_type));
-    const int64_t grid = pass_walk(args, nest, dims, elements, 2);
+    const int64_t capacity = capacity_of(*machine, dst_type, src_type);
+    const int64_t grid = pass_walk(args, nest, dims, *machine, capacity, 2);
     return launch(kernel, grid, args, stream);
   });
 }
