@@ -176,8 +176,6 @@ std::vector<Ranked> rank(const MatmulModel& model, const sim::Machine& machine,
                          const MatmulProblem& p, int splits, double limit) {
   constexpr int64_t kRowUnit = 8;
   constexpr int kParts = 32;
-  constexpr int kFewWidths = 4;
-  constexpr int64_t kWide = 128;
   constexpr double kClose = 1.1;  // tiles whose bound is this near the best are looked at
   const int64_t width = machine.matrix.cols;
   const int64_t depth = splits == 1 ? p.k : matmul_split_length(machine, p.k, splits);
@@ -185,12 +183,10 @@ std::vector<Ranked> rank(const MatmulModel& model, const sim::Machine& machine,
 
   const double sums = splits == 1 ? 0 : model.combine_cycles(splits);
   std::vector<Ranked> tiles;
-  // Of few columns, and of those that are no whole arrays, also what begins at whole bursts.
+  // Parts of the columns begin at whole bursts.
   const int64_t burst =
       std::max<int64_t>(machine.dma.burst_bytes / sim::size_of(p.form.type), kRowUnit);
-  const bool few = p.n <= kFewWidths * width || p.n % width != 0;
-  const std::vector<int64_t> columns =
-      candidate_sides(p.n, width, few ? std::min(burst, width) : std::min(kWide, width), kParts);
+  const std::vector<int64_t> columns = candidate_sides(p.n, width, std::min(burst, width), kParts);
   for (const int64_t m : candidate_sides(p.m, machine.matrix.rows, kRowUnit, kParts)) {
     for (const int64_t n : columns) {
       const MatmulTiling tile{.m = m, .n = n, .splits = splits};
