@@ -8,10 +8,13 @@ would compute with: each turn begins with a pause and a run that does not count.
 
 from __future__ import annotations
 
+import os
 import statistics
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from figures import Figure
 
@@ -20,18 +23,23 @@ TOPIC = "wall time beside the CPU's"
 SLACK = 1.25
 ROUNDS = 9
 SETTLING_SECONDS = 0.03
+HOST_FMA = Path("build/benchmarks/host_fma")
 
 Side = Callable[[], object]
 
 
 @dataclass
 class Case:
-    """`make` gives two functions that do the same work, the CPU's first; `runs` of it a turn."""
+    """`make` gives two functions that do the same work, the CPU's first; `runs` of it a turn.
+
+    `multiply_adds` is how many of float32 the work takes, where those decide.
+    """
 
     name: str
     bound: float
     runs: int
     make: Callable[[], tuple[Side, Side]]
+    multiply_adds: int = 0
 
 
 def on_both(make: Callable[[str], Side], warm_up: int = 2) -> Callable[[], tuple[Side, Side]]:
@@ -107,7 +115,7 @@ def cases() -> list[Case]:
 
     return [
         Case("mm bfloat16 2048", 1.0, 3, on_both(mm(torch.bfloat16))),
-        Case("mm float32 2048", 0.8, 3, on_both(mm(torch.float32))),
+        Case("mm float32 2048", 0.8, 3, on_both(mm(torch.float32)), multiply_adds=2048**3),
         Case("add float32 16Mi", 1.0, 9, on_both(add)),
         Case("softmax float32 4096x4096", 1.0, 9, on_both(softmax)),
         Case("gelu bfloat16 16Mi", 1.1, 9, on_both(gelu)),
@@ -115,6 +123,12 @@ def cases() -> list[Case]:
         Case("add float32 1024, a call", 2.0, 5, on_both(small_adds)),
         Case("demo generation", 1.3, 1, on_both(generation, warm_up=1)),
     ]
+
+
+def fma_milliseconds(multiply_adds: int) -> float:
+    """What the host's multiply-adds alone take, with as many threads as the sides have."""
+    command = [str(HOST_FMA), os.environ["NPU_HOST_THREADS"], str(multiply_adds)]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def measure(case: Case) -> Figure:
@@ -132,6 +146,9 @@ def measure(case: Case) -> Figure:
                 side()
                 times.append((time.perf_counter() - start) * 1e3)
             medians[name] = statistics.median(times)
+        if case.multiply_adds:
+            time.sleep(SETTLING_SECONDS)
+            medians["fma"] = fma_milliseconds(case.multiply_adds)
         rounds.append(medians)
     return Figure(
         TOPIC,
@@ -141,7 +158,9 @@ def measure(case: Case) -> Figure:
         "of the CPU's time",
         at_least=False,
         slack=SLACK,
-        details={f"{name}_ms": statistics.median(each[name] for each in rounds) for name in sides},
+        details={
+            f"{name}_ms": statistics.median(each[name] for each in rounds) for name in rounds[0]
+        },
     )
 
 
