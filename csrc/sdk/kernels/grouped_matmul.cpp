@@ -284,11 +284,14 @@ bool walk_groups(const sim::Machine& machine, const MatmulProblem& problem, int6
   const int64_t across = ceil_div(problem.n, walk.n);
   if (kMatrices * across * rows > std::min(problem.batch, rows) * problem.n) return false;
   if (walk.n < tiling.n) {
-    // As much of each matrix at a time.
-    const int64_t depth = machine.matrix.rows;
-    walk.k = std::min(std::max(tiling.k * tiling.n / walk.n / depth, int64_t{1}) * depth,
-                      ceil_div(problem.k, kDepthUnit) * kDepthUnit);
-    if (!MatmulModel(machine, problem).set_buffers(walk)) return false;
+    // As much of each matrix at a time, if the rows leave room for that.
+    const MatmulModel model(machine, problem);
+    int64_t depths = std::max(tiling.k * tiling.n / walk.n / machine.matrix.rows, int64_t{1});
+    do {
+      walk.k = std::min(depths * machine.matrix.rows, ceil_div(problem.k, kDepthUnit) * kDepthUnit);
+      depths /= 2;
+    } while (!model.set_buffers(walk) && depths > 0);
+    if (!model.fits(walk)) return false;
   }
   tiling = walk;
   return true;

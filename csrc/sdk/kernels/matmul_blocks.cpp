@@ -27,8 +27,9 @@ std::vector<int64_t> even_parts(int64_t extent, int64_t unit) {
 
 }  // namespace
 
-MatmulTiling largest_matmul_blocks(const sim::Machine& machine, const MatmulProblem& p,
-                                   const std::function<bool(const MatmulTiling&)>& fits) {
+std::optional<MatmulTiling> largest_matmul_blocks(
+    const sim::Machine& machine, const MatmulProblem& p,
+    const std::function<bool(const MatmulTiling&)>& fits) {
   const int64_t depth = std::max<int64_t>(p.k, 1);
   const auto cells = static_cast<double>(int64_t{machine.matrix.rows} * machine.matrix.cols);
   const double arithmetic = static_cast<double>(p.m * p.n) * static_cast<double>(depth) /
@@ -42,7 +43,7 @@ MatmulTiling largest_matmul_blocks(const sim::Machine& machine, const MatmulProb
   };
   const double most_moving = machine.compiler.block_traffic * std::max(arithmetic, moving(1, 1));
 
-  MatmulTiling best{kSmallestSide, kSmallestSide, kSmallestSide, kSmallestSide};
+  std::optional<MatmulTiling> best;
   // By traffic beyond the limit, splits of k, steps, traffic.
   constexpr double kMost = std::numeric_limits<double>::infinity();
   std::tuple<double, int64_t, int64_t, double> least(kMost, 0, 0, 0);

@@ -260,8 +260,9 @@ bool matmul_fits(const sim::Machine& machine, const MatmulForm& form, const Matm
 MatmulTiling search_matmul_tiling(const sim::Machine& machine, const MatmulProblem& problem) {
   const MatmulModel model(machine, problem);
   if (machine.compiler.block_traffic > 0) {
-    return largest_matmul_blocks(machine, problem,
-                                 [&](const MatmulTiling& tiling) { return model.fits(tiling); });
+    const auto blocks = largest_matmul_blocks(
+        machine, problem, [&](const MatmulTiling& tiling) { return model.fits(tiling); });
+    if (blocks) return *blocks;
   }
   std::vector<Ranked> ranked =
       rank(model, machine, problem, 1, std::numeric_limits<double>::infinity());
