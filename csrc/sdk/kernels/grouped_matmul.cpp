@@ -1,7 +1,6 @@
 // Products of groups: a tensor of ends divides the rows of a, or k, into groups of different
 // lengths, each of which has a matrix of its own. Mixtures of experts and their gradients are such.
 #include <algorithm>
-#include <bit>
 #include <functional>
 #include <optional>
 #include <string>
@@ -12,9 +11,9 @@
 #include "csrc/sdk/builder/builder.h"
 #include "csrc/sdk/kernels/arguments.h"
 #include "csrc/sdk/kernels/builder_names.h"
+#include "csrc/sdk/kernels/grouped_tiling.h"
 #include "csrc/sdk/kernels/library_programs.h"
 #include "csrc/sdk/kernels/matmul.h"
-#include "csrc/sdk/kernels/matmul_model.h"
 #include "csrc/sdk/kernels/matmul_tile.h"
 #include "csrc/sdk/kernels/matmul_tiling.h"
 #include "csrc/sdk/kernels/sequence_table.h"
@@ -254,49 +253,6 @@ npuStatus grouped_kernel(npuStream stream, const MatmulForm& form, const MatmulT
       kernel);
 }
 
-// The groups' mean length or up to an eighth more, so that few tilings are searched for.
-int64_t mean_length(int64_t total, int64_t groups) {
-  const int64_t mean = std::max<int64_t>(1, ceil_div(total, groups));
-  const auto step = static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(mean))) / 8;
-  return step <= 1 ? mean : ceil_div(mean, step) * step;
-}
-
-// Rows that tiles are chosen for. A tile of more rows than a group has costs scratchpad, one of
-// fewer another pass over the group's matrix, and groups differ: four times the mean took least
-// time over groups as routers of 8 to 128 experts make them.
-int64_t planned_rows(const sim::Machine& machine, int64_t mean) {
-  constexpr int64_t kSpread = 4;
-  return std::max<int64_t>(kSpread * mean, machine.matrix.rows);
-}
-
-// Whether programs should walk through all groups, each with columns of its own: then `tiling` is
-// that of such programs. Few rows leave most groups empty, so that the others' programs would fall
-// unevenly to the cores; but all programs read all rows, which must be little beside the matrices.
-bool walk_groups(const sim::Machine& machine, const MatmulProblem& problem, int64_t rows,
-                 MatmulTiling& tiling) {
-  constexpr int64_t kMatrices = 16;  // times what rows are read
-  constexpr int64_t kGranule = 32;   // columns: a burst of them where they are neighbours
-  const int64_t cores = machine.core.count;
-  const int64_t programs = ceil_div(ceil_div(problem.n, tiling.n), cores) * cores;
-  const int64_t columns = ceil_div(ceil_div(problem.n, programs), kGranule) * kGranule;
-  MatmulTiling walk = tiling;
-  if (columns < tiling.n) walk.n = walk.chunk = columns;
-  const int64_t across = ceil_div(problem.n, walk.n);
-  if (kMatrices * across * rows > std::min(problem.batch, rows) * problem.n) return false;
-  if (walk.n < tiling.n) {
-    // As much of each matrix at a time, if the rows leave room for that.
-    const MatmulModel model(machine, problem);
-    int64_t depths = std::max(tiling.k * tiling.n / walk.n / machine.matrix.rows, int64_t{1});
-    do {
-      walk.k = std::min(depths * machine.matrix.rows, ceil_div(problem.k, kDepthUnit) * kDepthUnit);
-      depths /= 2;
-    } while (!model.set_buffers(walk) && depths > 0);
-    if (!model.fits(walk)) return false;
-  }
-  tiling = walk;
-  return true;
-}
-
 bool is_row_major(const Tensor& t) {
   const int last = t.rank - 1;
   return row_major(t.strides[last - 1], t.strides[last], t.sizes[last]);
@@ -376,9 +332,8 @@ npuStatus row_groups(const Tensor& out, const Tensor& a, const Tensor& b, const 
   if (form.gathers) form.gather_type = static_cast<DType>(options.gather.dtype);
   if (form.scatters) form.scatter_type = static_cast<DType>(options.scatter.dtype);
   const int64_t mean = mean_length(rows, groups);
-  const MatmulProblem problem =
-      form.problem(groups, planned_rows(machine, mean), b.sizes[2], b.sizes[1]);
-  MatmulTiling tiling = choose_matmul_tiling(machine, problem);
+  const MatmulProblem problem = form.problem(groups, mean, b.sizes[2], b.sizes[1]);
+  MatmulTiling tiling = choose_group_tiling(machine, problem);
   const int64_t slots = ceil_div(mean, tiling.m);
   form.walks_groups = walk_groups(machine, problem, rows, tiling);
   npuKernel kernel = nullptr;

@@ -44,6 +44,19 @@ TEST(MatmulBlocks, DoNotMoveMuchMoreThanTheyMust) {
   EXPECT_LE(loaded / machine.hbm_bytes_per_cycle(), 1.25 * arithmetic);
 }
 
+// Not one array of each operand: the library's own search.
+TEST(MatmulBlocks, ASmallScratchpadTakesTheFastestTiles) {
+  sim::Machine machine = sim::load_machine("tpu-v6e");
+  machine.core.scratchpad_kib = 256;
+  MatmulForm form;
+  form.type = form.out_type = DType::bf16;
+  const MatmulProblem problem = form.problem(1, 1024, 1024, 1024);
+  const MatmulTiling tiling = search_matmul_tiling(machine, problem);
+  EXPECT_TRUE(matmul_fits(machine, form, tiling));
+  machine.compiler.block_traffic = 0;
+  EXPECT_EQ(tiling, search_matmul_tiling(machine, problem));
+}
+
 TEST(MatmulBlocks, OtherMachinesTakeTheFastestTiles) {
   EXPECT_LT(choose(500, 4096, 4000, 0).k, 4096);
 }
