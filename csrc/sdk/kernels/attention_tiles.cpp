@@ -125,22 +125,13 @@ class BlockCosts {
  private:
   // A range of keys that so many blocks see.
   double range(const AttentionForm& form, int64_t rows, int blocks) const {
-    const double matrix = products(machine_, form, rows, form.keys);
-    const double vector =
-        softmax_elements(machine_, form, rows, form.keys) + kInstructions * instruction(machine_);
-    const double pipeline = fill_and_drain(machine_);
     const int64_t bytes = form.keys * (form.head_dim + form.value_dim) * sim::size_of(form.type);
+    const double compute = range_cycles(machine_, form, rows, form.keys, blocks);
     const double transfer = transfer_cycles(machine_, bytes);
+    if (form.buffers > 1) return std::max(compute, transfer);
     // In single buffers keys arrive while values are used, and the other way round.
     constexpr double kSingle = 1.2;  // what else is waited for, as the timer shows
-    if (form.buffers == 1 && blocks == 1) {
-      return kSingle * (matrix + vector + 0.5 * (pipeline + transfer));
-    }
-    const double compute =
-        blocks == 1 ? std::max(matrix, vector) + 0.3 * std::min(matrix, vector) + 0.5 * pipeline
-                    : std::max({2 * matrix, 2 * vector, matrix + vector + pipeline});
-    if (form.buffers == 1) return kSingle * (compute + 0.5 * transfer);
-    return std::max(compute, transfer);
+    return kSingle * (compute + 0.5 * transfer);
   }
 
   // By tokens that end before this one.
@@ -200,6 +191,17 @@ double step_cycles(const sim::Machine& machine, const AttentionForm& form, int64
   const double vector =
       softmax_elements(machine, form, rows, keys) + kChained * instruction(machine);
   return fill_and_drain(machine) + matrix + vector + (form.blocks - 1) * std::max(matrix, vector);
+}
+
+double range_cycles(const sim::Machine& machine, const AttentionForm& form, int64_t rows,
+                    int64_t keys, int blocks) {
+  const double matrix = products(machine, form, rows, keys);
+  const double vector =
+      softmax_elements(machine, form, rows, keys) + kInstructions * instruction(machine);
+  const double pipeline = fill_and_drain(machine);
+  if (blocks > 1) return std::max({2 * matrix, 2 * vector, matrix + vector + pipeline});
+  const double waited = form.buffers > 1 ? 0.3 : 1;  // of the engine that has less to do
+  return std::max(matrix, vector) + waited * std::min(matrix, vector) + 0.5 * pipeline;
 }
 
 double least_turn(const sim::Machine& machine, const AttentionForm& form) {

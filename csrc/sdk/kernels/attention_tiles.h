@@ -15,6 +15,11 @@ double transfer_cycles(const sim::Machine& machine, int64_t bytes);
 double step_cycles(const sim::Machine& machine, const AttentionForm& form, int64_t rows,
                    int64_t keys);
 
+// Cycles of a range of so many keys that one block or two of so many rows see, where ranges follow
+// each other: engines overlap, but for what one block alone has to wait for.
+double range_cycles(const sim::Machine& machine, const AttentionForm& form, int64_t rows,
+                    int64_t keys, int blocks);
+
 // Cycles that a turn of few keys takes a decode program at least, of however few.
 double least_turn(const sim::Machine& machine, const AttentionForm& form);
 

@@ -41,6 +41,10 @@ CacheLayout layout_of(const AttentionCall& call) {
 // Rows of the memory that keys fetched together should fill: more gain little, but are read in
 // vain where a sequence ends among them.
 constexpr int64_t kRowsOfRun = 4;
+// Rows that decode programs may have, in the array's: beyond that arithmetic decides, and programs
+// of two blocks overlap more of it.
+constexpr int64_t kMostArrays = 4;
+constexpr int64_t kFewestRows = 16;
 // KV heads that a program takes at a time: each has code of its own.
 constexpr int64_t kMostHeads = 16;
 
@@ -60,10 +64,13 @@ int64_t run_bytes(const CacheLayout& cache, const AttentionForm& form) {
 // The forms of decode programs that the scratchpad has room for: those of the longest runs first,
 // and of them those of fewest heads.
 std::vector<AttentionForm> decode_forms(const sim::Machine& machine, const CacheLayout& cache,
-                                        const AttentionForm& form) {
+                                        const AttentionForm& form, int64_t rows) {
   std::vector<AttentionForm> forms;
   AttentionForm tried = form;
   tried.decode = true;
+  tried.buffers = 2;
+  tried.rows = kFewestRows;
+  while (tried.rows < rows) tried.rows *= 2;
   tried.pairs = cache.pairs;
   const int64_t of_head = bytes_of_head(tried);
   for (int64_t heads = 1; heads <= std::min(cache.kv_heads, kMostHeads); ++heads) {
@@ -104,10 +111,17 @@ class DecodeCosts {
     const int64_t lot = ceil_div(programs, machine_.core.count);
     const int64_t keys = longest(lot, std::min<int64_t>(programs, machine_.core.count));
     const int64_t steps = std::max(ceil_div(keys, form.keys), lot);
-    const double computing =
-        static_cast<double>(steps) * step_cycles(machine_, form, rows_, ceil_div(keys, steps));
     const double waits = kWaits + static_cast<double>(lot - 1);
-    return waits * wait_ + fetch(form, keys, programs) + computing;
+    const double fetching = fetch(form, keys, programs);
+    if (form.blocks > 1 || rows_ > form.rows) {
+      const double range = range_cycles(machine_, form, std::min(rows_, form.rows),
+                                        ceil_div(keys, steps), form.blocks);
+      return waits * wait_ + std::max(fetching, static_cast<double>(steps) * range);
+    }
+    const double computing =
+        static_cast<double>(steps) *
+        step_cycles(machine_, form, std::min(rows_, form.rows), ceil_div(keys, steps));
+    return waits * wait_ + fetching + computing;
   }
 
   // Decode programs of whole sequences.
@@ -191,12 +205,13 @@ class DecodeCosts {
 std::vector<DecodeDivision> decode_divisions(const sim::Machine& machine,
                                              const AttentionCall& call) {
   std::vector<DecodeDivision> divisions = {{call.form, 1, call.head_chunks, 1, 0}};
-  if (call.form.blocks > 1 || call.group * call.query_len > call.form.rows) return divisions;
+  const int64_t rows = call.group * call.query_len;
+  if (rows > kMostArrays * machine.matrix.rows) return divisions;
   const CacheLayout cache = layout_of(call);
   const DecodeCosts costs(machine, cache, call);
   divisions[0].cycles = costs.rows(call.form, call.grid());
   const int64_t cores = machine.core.count;
-  for (const AttentionForm& form : decode_forms(machine, cache, call.form)) {
+  for (const AttentionForm& form : decode_forms(machine, cache, call.form, rows)) {
     const int64_t turns = cache.kv_heads / form.kv_heads;
     for (int64_t chunks = std::min(turns, cores); chunks > 0; --chunks) {
       if (turns % chunks != 0) continue;
@@ -220,6 +235,10 @@ void divide(const sim::Machine& machine, const DecodeDivision& division, Attenti
   call.turns = division.turns;
   AttentionForm& form = call.form;
   if (!form.decode) return;
+  // One block takes all rows of a KV head.
+  call.heads_each = call.group;
+  call.tokens_each = call.query_len;
+  call.query_tiles = 1;
   if (form.shares) form.only_lot = only_lot_of(call.sequences);
   const int64_t key_bytes = (call.k.dim() + call.v.dim()) * sim::size_of(form.type);
   const double unit = transfer_cycles(machine, key_bytes * form.kv_heads * kKeysOfUnit);

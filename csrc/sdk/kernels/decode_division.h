@@ -7,7 +7,7 @@
 
 namespace npu::kernels {
 
-// Programs that may serve a paged call of few rows, and what they would take.
+// Programs that may serve a paged call, and what they would take.
 struct DecodeDivision {
   AttentionForm form;
   int64_t parts = 1;

@@ -468,6 +468,20 @@ TEST(PagedAttention, EveryDivision) {
   check_divisions(one, NPU_BF16, {});
 }
 
+// More rows than the array has: parts of prompts, and what was guessed of several tokens.
+TEST(PagedAttention, EveryDivisionOfManyRows) {
+  PackedBatch batch;
+  batch.lengths = {{33, 300}, {5, 64}, {21, 21}, {0, 7}};
+  batch.heads = 8;
+  batch.kv_heads = 2;
+  batch.dim = batch.value_dim = 32;
+  batch.options.scale = 0.2;
+  batch.options.causal = true;
+  for (const Paging& paging : {Paging{}, Paging{.pairs = true}, Paging{.block_size = 15}}) {
+    check_divisions(batch, NPU_F32, paging);
+  }
+}
+
 TEST(PagedAttention, BadArguments) {
   DeviceTensor q(NPU_F32, {6, 4, 8}), out(NPU_F32, {6, 4, 8}), cache(NPU_F32, {5, 16, 2, 8}),
       other(NPU_F32, {5, 8, 2, 8}), table(NPU_I32, {2, 4}), starts(NPU_I32, {3}),
