@@ -46,6 +46,8 @@ int64_t pass_lines(Arguments& args, const LineNest& nest, const LineForm& form,
 // How many lines a tile of `capacity` elements holds at most: the capacity of tiles with one
 // element a line.
 int64_t line_capacity(const sim::Machine& machine, int64_t capacity);
+// The same where a line takes much of the scratchpad: one needs little beside it.
+inline constexpr int64_t kLongLines = kTileAlignment;
 
 class LineWalk {
  public:

@@ -19,7 +19,16 @@ struct Variant {
   bool has_offset = false;  // of the weight
   bool has_rstd = false;
   LineForm form = {};
+  // Where a line takes the scratchpad, so that it is read once: buffers of what is loaded. Else 0.
+  int fills = 0;
 
+  int load_buffers(const sim::Machine& machine) const {
+    return fills > 0 ? fills : kernels::load_buffers(machine);
+  }
+  int store_buffers() const { return fills > 0 ? 1 : 2; }
+  int weight_buffers(const sim::Machine& machine) const {
+    return fills > 0 ? 1 : kernels::load_buffers(machine);
+  }
   DType compute() const { return x == DType::f64 || y == DType::f64 ? DType::f64 : DType::f32; }
   int64_t types() const {
     return static_cast<int64_t>(y) | static_cast<int64_t>(x) << 8 |
@@ -28,11 +37,13 @@ struct Variant {
 };
 
 int64_t capacity_of(const sim::Machine& machine, const Variant& v) {
-  int64_t bytes = 2 * sim::size_of(v.y) + load_buffers(machine) * sim::size_of(v.x);
-  bytes += 2 * sim::size_of(v.compute());  // intermediate results
-  if (v.has_weight)
-    bytes += load_buffers(machine) * sim::size_of(v.weight) + sim::size_of(v.compute());
-  if (v.adds) bytes += (load_buffers(machine) + 2) * sim::size_of(v.residual);
+  int64_t bytes =
+      v.store_buffers() * sim::size_of(v.y) + v.load_buffers(machine) * sim::size_of(v.x);
+  bytes += sim::size_of(v.compute());  // intermediate results
+  if (v.has_weight) bytes += v.weight_buffers(machine) * sim::size_of(v.weight);
+  if (v.has_offset) bytes += sim::size_of(v.compute());
+  if (v.adds) bytes += (v.load_buffers(machine) + v.store_buffers()) * sim::size_of(v.residual);
+  if (v.fills > 0) return tile_capacity(machine, bytes, kUnlimited);
   constexpr int64_t kLineTiles = 5;  // tiles with one element a line, of a quarter's capacity
   return tile_capacity(machine, bytes + kLineTiles * sim::size_of(v.compute()) / 4,
                        line_elements(machine));
@@ -50,20 +61,19 @@ sim::Program build_rms_norm(const sim::Machine& machine, const Variant& v) {
   const Value columns = b.integer("columns");
 
   const int64_t capacity = capacity_of(machine, v);
-  const int64_t lines = line_capacity(machine, capacity);
+  const int64_t lines = v.fills > 0 ? kLongLines : line_capacity(machine, capacity);
   const DType compute = v.compute();
-  const Tile x = b.tile("x", v.x, capacity, load_buffers(machine));
-  const Tile old = v.adds ? b.tile("old", v.residual, capacity, load_buffers(machine)) : x;
-  const Tile total = v.adds ? b.tile("total", v.residual, capacity, 2) : x;
-  const Tile squares = b.tile("squares", compute, capacity);
-  const Tile scaled = b.tile("scaled", compute, capacity);
-  const Tile y = b.tile("y", v.y, capacity, 2);
+  const Tile x = b.tile("x", v.x, capacity, v.load_buffers(machine));
+  const Tile old = v.adds ? b.tile("old", v.residual, capacity, v.load_buffers(machine)) : x;
+  const Tile total = v.adds ? b.tile("total", v.residual, capacity, v.store_buffers()) : x;
+  const Tile work = b.tile("work", compute, capacity);
+  const Tile y = b.tile("y", v.y, capacity, v.store_buffers());
   const Tile partial = b.tile("partial", compute, lines);
   const Tile sum = b.tile("sum", compute, lines);
   const Tile mean = b.tile("mean", compute, lines);
   const Tile scale = b.tile("scale", compute, lines, 2);
   const Tile weight =
-      v.has_weight ? b.tile("weight", v.weight, capacity, load_buffers(machine)) : Tile{};
+      v.has_weight ? b.tile("weight", v.weight, capacity, v.weight_buffers(machine)) : Tile{};
   const Tile factor = v.has_offset ? b.tile("factor", compute, capacity) : weight;
   const auto load_weight = [&](const Value& start, const Value& count) {
     if (!v.has_weight) return;
@@ -83,8 +93,8 @@ sim::Program build_rms_norm(const sim::Machine& machine, const Variant& v) {
         b.vector(BinaryFn::add, total, x, old);
         b.store(residual_data, at, walk.region(kResidual, count), total);
       }
-      b.vector(UnaryFn::square, squares, total);
-      return squares;
+      b.vector(UnaryFn::square, work, total);
+      return work;
     });
     b.vector(BinaryFn::div, mean, sum, b.to_real(walk.length()));
     b.vector(BinaryFn::add, mean, mean, eps);
@@ -101,8 +111,8 @@ sim::Program build_rms_norm(const sim::Machine& machine, const Variant& v) {
         load_weight(start, count);
       }
       if (v.has_weight) {
-        b.vector(BinaryFn::mul, scaled, normed, scale);
-        b.vector(BinaryFn::mul, y, scaled, factor);
+        b.vector(BinaryFn::mul, work, normed, scale);
+        b.vector(BinaryFn::mul, y, work, factor);
       } else {
         b.vector(BinaryFn::mul, y, normed, scale);
       }
@@ -160,7 +170,16 @@ npuStatus run(const Tensor& y, const Tensor& residual, const Tensor& x, const Te
 
     const Tensor* const tensors[kTensors] = {&x, &y, &residual, &rstd_column};
     const LineNest nest = make_line_nest(tensors, 1);
-    const int64_t capacity = capacity_of(*machine, v);
+    int64_t capacity = capacity_of(*machine, v);
+    for (const int buffers : {2, 1}) {
+      if (nest.length <= capacity) break;
+      Variant filling = v;
+      filling.fills = buffers;
+      const int64_t larger = capacity_of(*machine, filling);
+      if (nest.length > larger) continue;
+      v = filling;
+      capacity = larger;
+    }
     v.form = choose_line_form(nest, capacity, tensors);
     v.form.rows = true;
     v.form.whole = nest.length <= capacity;
@@ -168,7 +187,9 @@ npuStatus run(const Tensor& y, const Tensor& residual, const Tensor& x, const Te
     npuKernel kernel = nullptr;
     NPU_RETURN_IF_ERROR(sdk::cached_kernel(
         stream,
-        {name, {v.types(), v.form.code(), v.has_weight | v.has_offset << 1 | v.has_rstd << 2}},
+        {name,
+         {v.types(), v.form.code(),
+          v.has_weight | v.has_offset << 1 | v.has_rstd << 2 | v.fills << 3}},
         [&](const sim::Machine& m) { return build_rms_norm(m, v); }, &kernel));
     Arguments args;
     args.pointer(y.data);
@@ -180,7 +201,8 @@ npuStatus run(const Tensor& y, const Tensor& residual, const Tensor& x, const Te
     args.real(weight_offset);
     args.integer(nest.length);
     Arguments lines;
-    const int64_t tiles = pass_lines(lines, nest, v.form, *machine, capacity);
+    const int64_t most_lines = v.fills > 0 ? kLongLines : kUnlimited;
+    const int64_t tiles = pass_lines(lines, nest, v.form, *machine, capacity, most_lines);
     return launch(kernel, pass_tiles(args, lines, *machine, tiles), args, stream);
   });
 }

@@ -38,9 +38,10 @@ int64_t capacity_of(const sim::Machine& machine, const Types& types) {
   for (int i = 0; i < types.inputs; ++i) {
     bytes += types.load_buffers(machine) * sim::size_of(types.in[i]);
   }
+  if (types.fills) return tile_capacity(machine, bytes, kUnlimited);
   constexpr int64_t kLineTiles = 4;  // tiles with one element a line, of a quarter's capacity
   return tile_capacity(machine, bytes + kLineTiles * sim::size_of(types.compute()) / 4,
-                       types.fills ? kUnlimited : line_elements(machine));
+                       line_elements(machine));
 }
 
 // Three passes over a line: its maximum, the sum of exponentials, the result. Lines that fit into a
@@ -53,7 +54,7 @@ sim::Program build_softmax(const sim::Machine& machine, const Types& types, cons
   const LineWalk walk(b, form, 2);
   enum { kIn, kOut };
   const int64_t capacity = capacity_of(machine, types);
-  const int64_t lines = line_capacity(machine, capacity);
+  const int64_t lines = types.fills ? kLongLines : line_capacity(machine, capacity);
   const DType compute = types.compute();
   const Tile x = b.tile("x", types.in[0], capacity, types.load_buffers(machine));
   const Tile shifted = b.tile("shifted", compute, capacity);
@@ -99,7 +100,7 @@ sim::Program build_backward(const sim::Machine& machine, const Types& types, con
   const LineWalk walk(b, form, 3);
   enum { kGradOut, kOut, kGradIn };
   const int64_t capacity = capacity_of(machine, types);
-  const int64_t lines = line_capacity(machine, capacity);
+  const int64_t lines = types.fills ? kLongLines : line_capacity(machine, capacity);
   const DType compute = types.compute();
   const Tile grad = b.tile("grad", types.in[0], capacity, types.load_buffers(machine));
   const Tile y = b.tile("y", types.in[1], capacity, types.load_buffers(machine));
@@ -185,7 +186,8 @@ npuStatus run(std::string_view name, Build build, std::span<const Tensor* const>
     Arguments args;
     args.pointer(out.data);
     for (const Tensor* input : inputs) args.pointer(input->data);
-    const int64_t grid = pass_lines(args, nest, form, *machine, capacity);
+    const int64_t most_lines = types.fills ? kLongLines : kUnlimited;
+    const int64_t grid = pass_lines(args, nest, form, *machine, capacity, most_lines);
     return launch(kernel, grid, args, stream);
   });
 }

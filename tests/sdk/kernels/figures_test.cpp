@@ -412,6 +412,14 @@ TEST(Figures, StreamingKernelsOfASmallMachine) {
   EXPECT_GE(edge.streaming(2 * kMatrix), 0.9);
   NPU_EXPECT_OK(gated_activation(GatedActivation::silu, y, pair, edge.stream()));
   EXPECT_GT(edge.streaming(3 * kMatrix), 0.1);
+  // Their lines take the scratchpad: they are read once.
+  NPU_EXPECT_OK(rms_norm(y, x, edge.bf16({kCols}), 1e-5, 0, edge.stream()));
+  EXPECT_GE(edge.streaming(2 * kMatrix), 0.9);
+  NPU_EXPECT_OK(fused_add_rms_norm(y, edge.bf16({kRows, kCols}), x, edge.bf16({kCols}), 1e-5, 0,
+                                   edge.stream()));
+  EXPECT_GE(edge.streaming(4 * kMatrix), 0.8);
+  NPU_EXPECT_OK(softmax(y, x, 1, false, edge.stream()));
+  EXPECT_GE(edge.streaming(2 * kMatrix), 0.9);
 }
 
 }  // namespace
