@@ -6,7 +6,6 @@
 #include <span>
 #include <tuple>
 
-#include "csrc/sdk/kernels/tile_walk.h"
 #include "sim/timing/durations.h"
 
 namespace npu::kernels {
@@ -95,8 +94,9 @@ class BlockCosts {
     const double own = fill_and_drain(machine_) + static_cast<double>(rows * form.value_dim) *
                                                       form.blocks * kResultPasses /
                                                       machine_.vector.lanes;
-    const double one = range(form, rows, 1);
-    const double all = form.blocks == 1 ? one : range(form, rows, 2);
+    const int64_t programs = tiles * chunks;
+    const double one = range(form, rows, 1, programs);
+    const double all = form.blocks == 1 ? one : range(form, rows, 2, programs);
     const auto program = [&](int64_t number) {
       const int64_t first = (tiles - 1 - number / chunks) * form.blocks * tokens;
       const int64_t by_all = ranges_seen(form, first + tokens);
@@ -106,7 +106,7 @@ class BlockCosts {
       const int64_t by_last = ranges_seen(form, first + 2 * tokens);
       return own + all * static_cast<double>(by_all) + one * static_cast<double>(by_last - by_all);
     };
-    return makespan(tiles * chunks, program);
+    return makespan(programs, program);
   }
 
   // Of all programs, about.
@@ -123,11 +123,11 @@ class BlockCosts {
   }
 
  private:
-  // A range of keys that so many blocks see.
-  double range(const AttentionForm& form, int64_t rows, int blocks) const {
+  // A range of keys that so many blocks see, in one of so many programs.
+  double range(const AttentionForm& form, int64_t rows, int blocks, int64_t programs) const {
     const int64_t bytes = form.keys * (form.head_dim + form.value_dim) * sim::size_of(form.type);
     const double compute = range_cycles(machine_, form, rows, form.keys, blocks);
-    const double transfer = transfer_cycles(machine_, bytes);
+    const double transfer = transfer_cycles(machine_, bytes, programs);
     if (form.buffers > 1) return std::max(compute, transfer);
     // In single buffers keys arrive while values are used, and the other way round.
     constexpr double kSingle = 1.2;  // what else is waited for, as the timer shows
@@ -178,9 +178,12 @@ void halve(const sim::Machine& machine, const AttentionForm& form, int64_t& size
   while (!fits(machine, form) && size > least) size = std::max(size / 2, least);
 }
 
-double transfer_cycles(const sim::Machine& machine, int64_t bytes) {
+double transfer_cycles(const sim::Machine& machine, int64_t bytes, int64_t programs) {
   constexpr double kReached = 0.9;  // of the peak
-  const double share = kReached * machine.hbm_bytes_per_cycle() / machine.core.count;
+  const auto sharing = static_cast<double>(std::min<int64_t>(programs, machine.core.count));
+  const double shared = std::min(kReached * machine.hbm_bytes_per_cycle(),
+                                 static_cast<double>(machine.noc.total_bytes_per_cycle));
+  const double share = shared / sharing;
   return static_cast<double>(bytes) /
          std::min(share, static_cast<double>(machine.load_bytes_per_cycle()));
 }

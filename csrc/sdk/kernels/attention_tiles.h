@@ -4,11 +4,12 @@
 #include <vector>
 
 #include "csrc/sdk/kernels/attention_program.h"
+#include "csrc/sdk/kernels/tile_walk.h"
 
 namespace npu::kernels {
 
-// Cycles of a core's transfer while all cores load.
-double transfer_cycles(const sim::Machine& machine, int64_t bytes);
+// Cycles of a core's transfer while so many programs, or all cores, load.
+double transfer_cycles(const sim::Machine& machine, int64_t bytes, int64_t programs = kUnlimited);
 
 // Cycles from the arrival of so many keys of each block to the sums of its rows; the products of
 // several blocks overlap.

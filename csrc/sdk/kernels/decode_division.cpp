@@ -170,7 +170,8 @@ class DecodeCosts {
         count * form.kv_heads * (form.head_dim + form.value_dim) * sim::size_of(form.type);
     const int64_t sharing = std::min<int64_t>(programs, machine_.core.count);
     const double memory =
-        machine_.hbm_bytes_per_cycle() * machine_.hbm_efficiency(run_bytes(cache_, form));
+        std::min(machine_.hbm_bytes_per_cycle() * machine_.hbm_efficiency(run_bytes(cache_, form)),
+                 static_cast<double>(machine_.noc.total_bytes_per_cycle));
     const double rate = std::min(memory / static_cast<double>(sharing),
                                  static_cast<double>(machine_.load_bytes_per_cycle()));
     return static_cast<double>(bytes) / rate;

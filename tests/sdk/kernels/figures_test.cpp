@@ -97,12 +97,13 @@ enum class Layout : uint8_t {
   vllm,   // [blocks, kv_heads, block, 2 dim], each value beside its key
 };
 
-// One token of each sequence against blocks of 16 in no order.
+// A token or some of each sequence against blocks of 16 in no order.
 struct Decode {
   double nanoseconds = 0;
   double bytes = 0;  // of keys and values
 };
-Decode decode(Figures& figures, const std::vector<int32_t>& contexts, Layout layout) {
+Decode decode(Figures& figures, const std::vector<int32_t>& contexts, Layout layout,
+              int64_t tokens = 1) {
   int64_t width = 0;
   constexpr int64_t kHeads = 32, kKvHeads = 8, kDim = 128, kBlock = 16;
   const auto sequences = static_cast<int64_t>(contexts.size());
@@ -124,7 +125,7 @@ Decode decode(Figures& figures, const std::vector<int32_t>& contexts, Layout lay
     const int64_t used = blocks_of(contexts[static_cast<size_t>(s)]);
     std::copy_n(next, used, table.begin() + s * width);
     next += used;
-    starts.push_back(static_cast<int32_t>(s + 1));
+    starts.push_back(static_cast<int32_t>((s + 1) * tokens));
   }
   Tensor tables = figures.integers(table);
   tables.rank = 2;
@@ -142,14 +143,14 @@ Decode decode(Figures& figures, const std::vector<int32_t>& contexts, Layout lay
     values = keys;
     values.data = static_cast<char*>(keys.data) + 2 * kDim;
   }
-  const Tensor q = figures.bf16({sequences, kHeads, kDim});
-  const Tensor out = figures.bf16({sequences, kHeads, kDim});
+  const Tensor q = figures.bf16({sequences * tokens, kHeads, kDim});
+  const Tensor out = figures.bf16({sequences * tokens, kHeads, kDim});
   const Tensor query_starts = figures.integers(starts);
   const Tensor lengths = figures.integers(contexts);
   const AttentionOptions options = {.scale = 0.088, .causal = true, .sinks = {}};
   figures.nanoseconds();
-  NPU_EXPECT_OK(paged_attention(out, q, keys, values, tables, query_starts, lengths, 1, options,
-                                figures.stream()));
+  NPU_EXPECT_OK(paged_attention(out, q, keys, values, tables, query_starts, lengths, tokens,
+                                options, figures.stream()));
   return {figures.nanoseconds(), bytes};
 }
 
@@ -243,6 +244,32 @@ TEST(Figures, AttentionOnBetterMachines) {
   check(small, few_sequences,
         {"hbm.bandwidth_gbps=x2", "hbm.bandwidth_gbps=x4", "core.scratchpad_kib=x2",
          "core.scratchpad_kib=x4"});
+}
+
+// Programs that read the same keys share the memory: more of them than it serves are no gain.
+TEST(Figures, AttentionOnManyCores) {
+  const auto nanoseconds = [](const std::vector<const char*>& changes, int64_t heads,
+                              int64_t kv_heads, int64_t tokens, int64_t dim) {
+    Figures figures("n1", changes);
+    causal_attention(figures, heads, kv_heads, tokens, dim);
+    return figures.nanoseconds();
+  };
+  const double before = nanoseconds({"core.count=32"}, 8, 2, 2048, 128);
+  for (const char* cores : {"core.count=64", "core.count=96", "core.count=192"}) {
+    EXPECT_LE(nanoseconds({cores}, 8, 2, 2048, 128), 1.02 * before) << cores;
+  }
+  // As many as the network serves, where the memory would serve more.
+  EXPECT_LE(nanoseconds({"core.count=32", "hbm.bandwidth_gbps=x2"}, 4, 4, 11008, 192),
+            1.02 * nanoseconds({"core.count=32"}, 4, 4, 11008, 192));
+}
+
+// A part of a prompt behind a long context: its keys are read about once.
+TEST(Figures, PartsOfPromptsBehindLongContexts) {
+  Figures n1("n1");
+  for (const int64_t tokens : {8, 32, 33, 48}) {
+    const Decode took = decode(n1, {32768}, Layout::vllm, tokens);
+    EXPECT_GE(n1.streaming(took.bytes, took.nanoseconds), 0.75) << tokens;
+  }
 }
 
 // Keys are columns of one product and rows of the next.
