@@ -33,6 +33,8 @@ void add_side(std::vector<int64_t>& sides, int64_t side, int64_t extent, int64_t
 // Powers of two below the array's width, whole array widths beyond, and what splits the extent
 // evenly, in whole units.
 std::vector<int64_t> candidate_sides(int64_t extent, int64_t array, int64_t unit, int parts) {
+  constexpr int kFewParts = 16;
+  const int64_t coarse = extent % array == 0 ? std::max(unit, array) : unit;
   constexpr int64_t kSmallestEven = 32;
   constexpr int64_t kSmallest = 8;
   constexpr std::array<int64_t, 14> kMultiples = {1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 24, 32};
@@ -44,7 +46,8 @@ std::vector<int64_t> candidate_sides(int64_t extent, int64_t array, int64_t unit
     add_side(sides, multiple * array, extent, kSmallest);
   }
   for (int part = 1; part <= parts; ++part) {
-    const int64_t side = ceil_div(ceil_div(extent, part), unit) * unit;
+    const int64_t whole = part <= kFewParts ? unit : coarse;
+    const int64_t side = ceil_div(ceil_div(extent, part), whole) * whole;
     if (side >= std::min(array, kSmallestEven)) add_side(sides, side, extent, kSmallest);
   }
   // All that cover the extent make the same programs.
@@ -151,17 +154,19 @@ std::vector<sim::Cluster> candidate_clusters(int cores) {
 
 // The smallest cluster that takes the memory's load off: where ports or engines have more to do, a
 // smaller one does as well, and its programs wait for each other less.
-void set_cluster(const MatmulModel& model, std::span<const sim::Cluster> clusters,
+void set_cluster(const MatmulModel& model, int cores, std::span<const sim::Cluster> clusters,
                  MatmulTiling& tile) {
   constexpr double kSlack = 1.25;  // of the memory over the others
   constexpr double kWorthwhile = 0.99;
+  constexpr double kIdle = 1.03;  // those who leave cores idle must be better by this
   double best = std::numeric_limits<double>::infinity();
   MatmulTiling chosen = tile;
   for (const auto& [rows, cols] : clusters) {
     tile.cluster_rows = rows;
     tile.cluster_cols = cols;
     const double cycles =
-        std::max(model.least_cycles(tile), kSlack * model.least_shared_cycles(tile));
+        std::max(model.least_cycles(tile), kSlack * model.least_shared_cycles(tile)) *
+        (cores % tile.cluster() == 0 ? 1 : kIdle);
     if (cycles < best * kWorthwhile) {
       best = cycles;
       chosen = tile;
@@ -199,7 +204,7 @@ std::vector<Ranked> rank(const MatmulModel& model, const sim::Machine& machine,
   std::vector<Ranked> ranked;
   for (Ranked& tile : tiles) {
     if (tile.cycles > limit * kClose) break;
-    set_cluster(model, clusters, tile.tiling);
+    set_cluster(model, machine.core.count, clusters, tile.tiling);
     if (model.least_shared_cycles(tile.tiling) > limit * kClose) continue;
     const std::vector<Ranked> best = best_of_tile(model, tile.tiling, depths, width);
     if (best.empty()) continue;
