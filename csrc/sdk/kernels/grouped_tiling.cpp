@@ -18,7 +18,9 @@ int64_t mean_length(int64_t total, int64_t groups) {
   return step <= 1 ? mean : ceil_div(mean, step) * step;
 }
 
-MatmulTiling choose_group_tiling(const sim::Machine& machine, const MatmulProblem& mean) {
+namespace {
+
+MatmulTiling search_group_tiling(const sim::Machine& machine, const MatmulProblem& mean) {
   constexpr std::array<int64_t, 3> kSpreads = {4, 2, 1};
   constexpr std::array<double, 6> kLengths = {0.7, 0.9, 1, 1, 1.1, 1.3};  // of the mean
   MatmulTiling best;
@@ -38,6 +40,13 @@ MatmulTiling choose_group_tiling(const sim::Machine& machine, const MatmulProble
     best = tiling;
   }
   return best;
+}
+
+}  // namespace
+
+MatmulTiling choose_group_tiling(const sim::Machine& machine, const MatmulProblem& mean) {
+  static auto* const choices = new TilingChoices("grouped_gemm");
+  return choices->get(machine, mean, [&] { return search_group_tiling(machine, mean); });
 }
 
 bool walk_groups(const sim::Machine& machine, const MatmulProblem& problem, int64_t rows,

@@ -12,7 +12,6 @@
 #include "csrc/sdk/kernels/matmul_refinement.h"
 #include "csrc/sdk/kernels/matmul_simulation.h"
 #include "csrc/sdk/kernels/tile_walk.h"
-#include "csrc/sdk/runtime/choices.h"
 
 namespace npu::kernels {
 namespace {
@@ -319,25 +318,29 @@ MatmulTiling search_matmul_tiling(const sim::Machine& machine, const MatmulProbl
 
 namespace {
 
-constexpr size_t kTilingSize = 9;
-std::array<int64_t, kTilingSize> numbers_of(const MatmulTiling& t) {
+std::array<int64_t, TilingChoices::kSize> numbers_of(const MatmulTiling& t) {
   return {
       t.m,           t.n, t.k, t.chunk, t.load_buffers, t.accumulators, t.splits, t.cluster_rows,
       t.cluster_cols};
 }
 
-MatmulTiling tiling_of(const std::array<int64_t, kTilingSize>& v) {
+MatmulTiling tiling_of(const std::array<int64_t, TilingChoices::kSize>& v) {
   const auto count = [&](size_t i) { return static_cast<int>(v[i]); };
   return {v[0], v[1], v[2], v[3], count(4), count(5), count(6), count(7), count(8)};
 }
 
 }  // namespace
 
-MatmulTiling choose_matmul_tiling(const sim::Machine& machine, const MatmulProblem& p) {
-  static auto* const choices = new sdk::Choices<6, kTilingSize>("gemm");
+MatmulTiling TilingChoices::get(const sim::Machine& machine, const MatmulProblem& p,
+                                const std::function<MatmulTiling()>& search) {
   const auto [types, forms] = p.form.code();
-  return tiling_of(choices->get(machine, {p.batch, p.m, p.n, p.k, types, forms},
-                                [&] { return numbers_of(search_matmul_tiling(machine, p)); }));
+  return tiling_of(choices_.get(machine, {p.batch, p.m, p.n, p.k, types, forms},
+                                [&] { return numbers_of(search()); }));
+}
+
+MatmulTiling choose_matmul_tiling(const sim::Machine& machine, const MatmulProblem& problem) {
+  static auto* const choices = new TilingChoices("gemm");
+  return choices->get(machine, problem, [&] { return search_matmul_tiling(machine, problem); });
 }
 
 }  // namespace npu::kernels
