@@ -131,7 +131,7 @@ class Builder {
   Tile tile(std::string name, DType dtype, int64_t capacity, int buffers = 1);
 
   // Runs rows * cols consecutive program ids together on neighbouring cores, ids of a row next to
-  // each other. The grid must be a multiple of that; it must divide the machine's cores.
+  // each other. The grid must be a multiple of that; cores that fill no cluster stay idle.
   void cluster(int rows, int cols);
 
   const sim::Machine& machine() const { return machine_; }

@@ -1,6 +1,6 @@
-// Attention of few rows to a paged cache. Programs divide the KV heads, and for the same heads the
-// sequences: each gets whole ones, or an equal share of the keys of all (KeyShares), which may
-// begin and end amid a sequence.
+// Attention to a paged cache of rows that one block holds: a token of each sequence, or some.
+// Programs divide the KV heads, and for the same heads the sequences: each gets whole ones, or an
+// equal share of the keys of all (KeyShares), which may begin and end amid a sequence.
 //
 // A program walks through steps: ranges of a sequence's keys for some of its KV heads (a turn),
 // then of the next turn, then of the next sequence. The memory is all that it waits for, so what a

@@ -42,7 +42,7 @@ struct AttentionForm {
   bool natural = false;
   bool paged = false;  // tiles for the keys' indices are needed
 
-  // Few rows of a paged cache, whose keys and values are all that takes time: see write_decode().
+  // One block has all rows of a KV head and walks through a paged cache: see write_decode().
   bool decode = false;
   // Programs get equal shares of the keys of all sequences, so that they may see a part of one's
   // and leave a partial result: see combine_attention().
@@ -107,7 +107,7 @@ struct AttentionCall {
   // in it a row for each token and query head.
   void* partials = nullptr;
   int64_t partial_rows() const { return query_len * q.heads(); }
-  int64_t partial_bytes() const {
+  int64_t partial_bytes(int64_t parts) const {
     return (parts + sequences) * partial_rows() * (out.dim() + 2) * sim::size_of(form.compute());
   }
   // Fills heads_each to query_tiles.

@@ -6,8 +6,8 @@
 
 namespace npu::kernels {
 
-// Rows and keys of a program, and whether its rows are one block or two. Needs all else of the form
-// but what makes it a decode program. Choices are remembered.
+// Rows, keys and buffers of a program, and whether its rows are one block or two. Needs all else of
+// the form but what makes it a decode program. Choices are remembered.
 void choose_blocks(const sim::Machine& machine, const AttentionWork& work, AttentionForm& form);
 
 }  // namespace npu::kernels

@@ -246,12 +246,17 @@ RowDivision divide_rows(const AttentionForm& form, int64_t group, int64_t query_
   return division;
 }
 
+int64_t rows_for(int64_t needed) {
+  int64_t rows = kFewestRows;
+  while (rows < needed) rows *= 2;
+  return rows;
+}
+
 bool take_few_rows(const sim::Machine& machine, const AttentionWork& work, AttentionForm& form) {
   const int64_t needed = work.group * work.query_len;
   if (needed > machine.matrix.rows) return false;
   form.blocks = 1;
-  form.rows = kFewestRows;
-  while (form.rows < needed) form.rows *= 2;
+  form.rows = rows_for(needed);
   form.keys =
       form.rows < machine.matrix.rows ? keys_of_few_rows(machine) : keys_of_many_rows(machine);
   return true;

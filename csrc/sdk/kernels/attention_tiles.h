@@ -49,6 +49,9 @@ struct RowDivision {
 };
 RowDivision divide_rows(const AttentionForm& form, int64_t group, int64_t query_len);
 
+// Of a block that has so many: programs serve up to twice as many as they are made for.
+int64_t rows_for(int64_t needed);
+
 // Makes the form that of one block, where the array takes all rows at once; else leaves it.
 bool take_few_rows(const sim::Machine& machine, const AttentionWork& work, AttentionForm& form);
 

@@ -43,8 +43,9 @@ CacheLayout layout_of(const AttentionCall& call) {
 constexpr int64_t kRowsOfRun = 4;
 // Rows that decode programs may have, in the array's: beyond that arithmetic decides, and programs
 // of two blocks overlap more of it.
-constexpr int64_t kMostArrays = 4;
-constexpr int64_t kFewestRows = 16;
+constexpr int64_t kMostArraysOfRows = 4;
+// Bytes of the memory that partial results may take.
+constexpr int64_t kMostPartial = int64_t{128} << 20;
 // KV heads that a program takes at a time: each has code of its own.
 constexpr int64_t kMostHeads = 16;
 
@@ -69,8 +70,7 @@ std::vector<AttentionForm> decode_forms(const sim::Machine& machine, const Cache
   AttentionForm tried = form;
   tried.decode = true;
   tried.buffers = 2;
-  tried.rows = kFewestRows;
-  while (tried.rows < rows) tried.rows *= 2;
+  tried.rows = rows_for(rows);
   tried.pairs = cache.pairs;
   const int64_t of_head = bytes_of_head(tried);
   for (int64_t heads = 1; heads <= std::min(cache.kv_heads, kMostHeads); ++heads) {
@@ -101,12 +101,14 @@ class DecodeCosts {
       : machine_(machine),
         cache_(cache),
         sequences_(call.sequences),
+        group_(call.group),
         rows_(call.group * call.query_len),
+        block_rows_(call.heads_each * call.tokens_each),
         most_(std::max<int64_t>(std::min(call.key_len, call.most_keys()), 1)),
         wait_(machine.hbm.latency_ns * machine.clock_ghz) {}
 
-  // A program for each KV head of each sequence. Its steps do not overlap, and each further program
-  // of a core waits once more.
+  // A program for each KV head of each sequence, and where rows are many for each tile of them.
+  // Steps of few rows do not overlap, and each further program of a core waits once more.
   double rows(const AttentionForm& form, int64_t programs) const {
     const int64_t lot = ceil_div(programs, machine_.core.count);
     const int64_t keys = longest(lot, std::min<int64_t>(programs, machine_.core.count));
@@ -114,13 +116,12 @@ class DecodeCosts {
     const double waits = kWaits + static_cast<double>(lot - 1);
     const double fetching = fetch(form, keys, programs);
     if (form.blocks > 1 || rows_ > form.rows) {
-      const double range = range_cycles(machine_, form, std::min(rows_, form.rows),
-                                        ceil_div(keys, steps), form.blocks);
+      const double range =
+          range_cycles(machine_, form, block_rows_, ceil_div(keys, steps), form.blocks);
       return waits * wait_ + std::max(fetching, static_cast<double>(steps) * range);
     }
-    const double computing =
-        static_cast<double>(steps) *
-        step_cycles(machine_, form, std::min(rows_, form.rows), ceil_div(keys, steps));
+    const double computing = static_cast<double>(steps) *
+                             step_cycles(machine_, form, block_rows_, ceil_div(keys, steps));
     return waits * wait_ + fetching + computing;
   }
 
@@ -143,13 +144,31 @@ class DecodeCosts {
     const int64_t share = ceil_div(usual() * sequences_, parts) + kKeysOfUnit;
     const int64_t seen = std::min(ceil_div(sequences_, parts) + 1, sequences_);
     return waits * wait_ + 2 * kReading * static_cast<double>(sequences_) + joining +
-           walk(form, share, seen, parts, chunks);
+           partial_results(form, parts, chunks) + walk(form, share, seen, parts, chunks);
   }
 
   int64_t most() const { return most_; }
 
  private:
   static constexpr double kWaits = 4;  // for lengths, the table, keys, and results
+
+  // What programs leave of shared sequences, and what is read again to join it: little of a token
+  // or two, much of the rows of a prompt.
+  double partial_results(const AttentionForm& form, int64_t parts, int64_t chunks) const {
+    constexpr double kPasses = 3;  // of the vector engine that joins
+    const auto places = static_cast<double>(std::min(parts + sequences_, 2 * parts));
+    const double elements = places * static_cast<double>(rows_ * cache_.kv_heads) *
+                            static_cast<double>(form.value_dim + 2);
+    const double bytes = elements * sim::size_of(form.compute());
+    const double memory = machine_.hbm_bytes_per_cycle() * machine_.hbm_stream_efficiency();
+    const auto storing = static_cast<double>(parts * chunks);
+    const double stored = bytes / std::min(memory, storing * machine_.store_bytes_per_cycle());
+    // Programs of the join divide sequences, or borders of shares, and heads.
+    const auto joining = static_cast<double>(std::min<int64_t>(
+        machine_.core.count, std::min(sequences_, parts - 1) * group_ * cache_.kv_heads));
+    const double loaded = bytes / std::min(memory, joining * machine_.load_bytes_per_cycle());
+    return stored + loaded + elements * kPasses / machine_.vector.lanes / joining;
+  }
 
   // The longest has all keys that it may have, the others half of them.
   int64_t usual() const { return ceil_div(most_ * (sequences_ + 1), 2 * sequences_); }
@@ -185,7 +204,10 @@ class DecodeCosts {
     const double steps = std::max(of_sequence / static_cast<double>(form.keys), 1.0);
     const auto of_step = static_cast<int64_t>(std::ceil(of_sequence / steps));
     const double fetching = fetch(form, of_step, parts * chunks);
-    const double computing = step_cycles(machine_, form, rows_, of_step);
+    // Of more rows than the array has, engines wait for each other longer, as the timer shows.
+    constexpr double kWaiting = 1.25;
+    const double computing =
+        step_cycles(machine_, form, rows_, of_step) * (rows_ > machine_.matrix.rows ? kWaiting : 1);
     // Cores that have waited fetch with more than their share.
     const double in_turn = fetch(form, of_step, 1) + wait_ + computing;
     const double step = std::max({fetching, computing, in_turn / 2});
@@ -196,9 +218,11 @@ class DecodeCosts {
   const sim::Machine& machine_;
   const CacheLayout& cache_;
   int64_t sequences_;
-  int64_t rows_;  // of a KV head
-  int64_t most_;  // keys of a sequence
-  double wait_;   // for the memory
+  int64_t group_;       // query heads of a KV head
+  int64_t rows_;        // of a KV head
+  int64_t block_rows_;  // of a program for many rows
+  int64_t most_;        // keys of a sequence
+  double wait_;         // for the memory
 };
 
 }  // namespace
@@ -207,7 +231,7 @@ std::vector<DecodeDivision> decode_divisions(const sim::Machine& machine,
                                              const AttentionCall& call) {
   std::vector<DecodeDivision> divisions = {{call.form, 1, call.head_chunks, 1, 0}};
   const int64_t rows = call.group * call.query_len;
-  if (rows > kMostArrays * machine.matrix.rows) return divisions;
+  if (rows > kMostArraysOfRows * machine.matrix.rows) return divisions;
   const CacheLayout cache = layout_of(call);
   const DecodeCosts costs(machine, cache, call);
   divisions[0].cycles = costs.rows(call.form, call.grid());
@@ -217,7 +241,7 @@ std::vector<DecodeDivision> decode_divisions(const sim::Machine& machine,
     for (int64_t chunks = std::min(turns, cores); chunks > 0; --chunks) {
       if (turns % chunks != 0) continue;
       const int64_t parts = cores / chunks;
-      if (parts > 1 && costs.most() > kKeysOfUnit) {
+      if (parts > 1 && costs.most() > kKeysOfUnit && call.partial_bytes(parts) <= kMostPartial) {
         divisions.push_back(
             {form, parts, chunks, turns / chunks, costs.shares(form, parts, chunks)});
         divisions.back().form.shares = true;

@@ -1,4 +1,5 @@
-// How programs divide the KV heads and the sequences of a decode step's attention among them.
+// How programs divide the KV heads and the sequences of a paged call of one or some tokens each
+// among them.
 #pragma once
 
 #include <vector>
@@ -17,8 +18,9 @@ struct DecodeDivision {
 };
 
 // What plan_attention() gave, the division of attention among many rows, comes first and may be
-// all: a program for each KV head of each sequence. Then decode programs (attention_decode.cpp) of
-// one or more KV heads at a time, which take whole sequences or equal shares of the keys of all.
+// all: a program for each KV head of each sequence, and for each tile of its rows. Then decode
+// programs (attention_decode.cpp) of one or more KV heads at a time, which take whole sequences or
+// equal shares of the keys of all.
 //
 // The host does not know the lengths: the longest sequence is taken to be as long as the block
 // table allows, the others half as long, so that costs depend on the machine and on shapes alone.

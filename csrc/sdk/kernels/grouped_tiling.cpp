@@ -22,7 +22,8 @@ namespace {
 
 MatmulTiling search_group_tiling(const sim::Machine& machine, const MatmulProblem& mean) {
   constexpr std::array<int64_t, 3> kSpreads = {4, 2, 1};
-  constexpr std::array<double, 6> kLengths = {0.7, 0.9, 1, 1, 1.1, 1.3};  // of the mean
+  constexpr std::array<double, 6> kLengths = {0.7, 0.9, 1,
+                                              1,   1.1, 1.3};  // of the mean, most near it
   MatmulTiling best;
   double least = std::numeric_limits<double>::infinity();
   for (const int64_t spread : kSpreads) {

@@ -1,5 +1,7 @@
 #include "csrc/sdk/kernels/matmul_tiling.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -12,6 +14,7 @@
 #include "csrc/sdk/kernels/matmul_refinement.h"
 #include "csrc/sdk/kernels/matmul_simulation.h"
 #include "csrc/sdk/kernels/tile_walk.h"
+#include "sim/error.h"
 
 namespace npu::kernels {
 namespace {
@@ -32,6 +35,7 @@ void add_side(std::vector<int64_t>& sides, int64_t side, int64_t extent, int64_t
 // Powers of two below the array's width, whole array widths beyond, and what splits the extent
 // evenly, in whole units.
 std::vector<int64_t> candidate_sides(int64_t extent, int64_t array, int64_t unit, int parts) {
+  // Of many parts those alone that are whole arrays, where the extent is: there are enough of them.
   constexpr int kFewParts = 16;
   const int64_t coarse = extent % array == 0 ? std::max(unit, array) : unit;
   constexpr int64_t kSmallestEven = 32;
@@ -157,7 +161,7 @@ void set_cluster(const MatmulModel& model, int cores, std::span<const sim::Clust
                  MatmulTiling& tile) {
   constexpr double kSlack = 1.25;  // of the memory over the others
   constexpr double kWorthwhile = 0.99;
-  constexpr double kIdle = 1.03;  // those who leave cores idle must be better by this
+  constexpr double kIdle = 1.03;  // those that leave cores idle must be better by this
   double best = std::numeric_limits<double>::infinity();
   MatmulTiling chosen = tile;
   for (const auto& [rows, cols] : clusters) {
@@ -270,7 +274,13 @@ MatmulTiling search_matmul_tiling(const sim::Machine& machine, const MatmulProbl
   }
   std::vector<Ranked> ranked =
       rank(model, machine, problem, 1, std::numeric_limits<double>::infinity());
-  if (ranked.empty()) return {};
+  if (ranked.empty()) {
+    throw sim::MachineError(
+        sim::ErrorKind::kScratchpadOverflow,
+        fmt::format("no tiles of a matrix product of type {} fit the {} bytes of scratchpad of "
+                    "machine '{}'",
+                    sim::name(problem.form.type), machine.scratchpad_bytes(), machine.name));
+  }
 
   const int64_t outputs = problem.batch * problem.m * problem.n;
   const int64_t sum = sim::size_of(problem.form.accumulator());

@@ -1,6 +1,6 @@
 // Paged attention: a sequence's keys and values lie in blocks of a cache, which its row of the
-// block table names. The DMA gathers them key by key, or for few rows so many keys of a block at a
-// time as divide the block, so any block size and any strides will do.
+// block table names. The DMA gathers them key by key, or for decode programs so many keys of a
+// block at a time as divide the block, so any block size and any strides will do.
 #include "csrc/sdk/kernels/paged_attention.h"
 
 #include <optional>
@@ -211,7 +211,7 @@ npuStatus launch_paged(const sim::Machine& machine, AttentionCall call, const Pa
 
   Workspace workspace(stream);
   if (call.form.shares) {
-    NPU_RETURN_IF_ERROR(workspace.allocate(call.partial_bytes()));
+    NPU_RETURN_IF_ERROR(workspace.allocate(call.partial_bytes(call.parts)));
     call.partials = workspace.data();
   }
   Arguments args;

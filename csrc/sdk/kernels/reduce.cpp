@@ -276,19 +276,20 @@ void pass(Arguments& args, const Iteration& nest, int dims, const Tiling& tiling
 // part. Cores and memory then take less, but another launch joins the partial results.
 int64_t splits_of(const sim::Machine& machine, int64_t programs, int64_t steps,
                   int64_t step_elements, int element) {
-  constexpr double kJoining = 4;  // latencies of the memory
+  constexpr int64_t kEvenRounds = 4;  // of programs: so many leave few cores idle
+  constexpr double kJoining = 4;      // latencies of the memory
   constexpr double kWorthwhile = 0.97;
   constexpr double kReached = 0.8;  // of a core's port
   constexpr double kPasses = 8;     // of the vector engine: conversions, the reduction and its tree
   const int64_t cores = machine.core.count;
-  if (programs >= cores) return 1;
+  if (programs >= kEvenRounds * cores) return 1;
   const auto elements = static_cast<double>(step_elements);
   const double step = std::max(elements * element / (kReached * machine.load_bytes_per_cycle()),
                                elements * kPasses / machine.vector.lanes);
   const double memory = static_cast<double>(programs * steps) * elements * element /
                         (machine.hbm_bytes_per_cycle() * machine.hbm_stream_efficiency());
   const double joining = kJoining * machine.hbm.latency_ns * machine.clock_ghz;
-  double least = std::max(static_cast<double>(steps) * step, memory);
+  double least = std::max(static_cast<double>(ceil_div(programs, cores) * steps) * step, memory);
   int64_t best = 1;
   for (int64_t splits = 2; splits <= std::min(cores, steps); ++splits) {
     const int64_t in_turn = ceil_div(programs * splits, cores) * ceil_div(steps, splits);

@@ -27,8 +27,9 @@ struct Variant {
 
 // Of the scratchpad, for a line that is loaded.
 constexpr int64_t kLineShare = 8;
+constexpr int64_t kMostOfLine = 32768;  // elements
 int64_t line_capacity_of(const sim::Machine& machine, DType type) {
-  return std::min(machine.scratchpad_bytes() / kLineShare / sim::size_of(type), 4 * kTileElements);
+  return std::min(machine.scratchpad_bytes() / kLineShare / sim::size_of(type), kMostOfLine);
 }
 
 int64_t capacity_of(const sim::Machine& machine, const Variant& v) {

@@ -75,7 +75,7 @@ Tiling choose_tiling(const Iteration& nest, int64_t elements, int tile_dims) {
   for (int d = 0; d < std::min(nest.rank, tile_dims) && room > 0; ++d) {
     tiling.tile[d] = even_part(nest.size[d], room);
     if (tiling.tile[d] < nest.size[d]) {
-      // Tiles of whole bursts, as long as that takes no more of them.
+      // Tiles that begin at whole bursts, if they are not too large for that.
       const int64_t whole = ceil_div(tiling.tile[d], kTileAlignment) * kTileAlignment;
       if (d == 0 && whole <= room) tiling.tile[d] = whole;
       break;

@@ -17,7 +17,8 @@ namespace {
 // Elements of a part: a few times k, since the rest goes, and enough parts for all cores.
 int64_t part_for(const sim::Machine& machine, int64_t lines, int64_t length, int64_t k,
                  int64_t longest) {
-  const int64_t least = std::max(kTileElements, 4 * k);
+  constexpr int64_t kLeast = 8192;
+  const int64_t least = std::max(kLeast, 4 * k);
   if (length <= std::min(2 * least, longest)) return length;
   const int64_t share = ceil_div(lines * length, machine.core.count);
   return std::min(std::clamp(share, least, 2 * least), longest);

@@ -272,6 +272,22 @@ TEST(Figures, PartsOfPromptsBehindLongContexts) {
   }
 }
 
+// More tokens of a prompt take no less time, whatever divides them.
+TEST(Figures, FewerTokensOfPromptsTakeNoLonger) {
+  Figures n1("n1");
+  for (const int32_t context : {2048, 4096, 16384}) {
+    for (const int sequences : {1, 2, 4}) {
+      const std::vector<int32_t> contexts(static_cast<size_t>(sequences), context);
+      double longest = 0;
+      for (const int64_t tokens : {32, 48, 64, 80, 96, 128}) {
+        const double now = decode(n1, contexts, Layout::vllm, tokens).nanoseconds;
+        EXPECT_LE(longest, 1.15 * now) << sequences << " x " << tokens << " after " << context;
+        longest = std::max(longest, now);
+      }
+    }
+  }
+}
+
 // Keys are columns of one product and rows of the next.
 TEST(Figures, AttentionOnArraysOfAnySides) {
   const auto nanoseconds = [](const std::string& change) {

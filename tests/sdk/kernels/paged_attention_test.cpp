@@ -193,7 +193,8 @@ void check(PackedBatch batch, npuDataType type, const Paging& paging) {
 }
 
 // All divisions that the call could have, whichever costs least.
-void check_divisions(PackedBatch batch, npuDataType type, const Paging& paging) {
+// How many there were.
+size_t check_divisions(PackedBatch batch, npuDataType type, const Paging& paging) {
   Call on_device(batch, type, paging);
   const sim::Machine& machine = *sdk::machine_of(stream());
   const PagedOperands operands = {on_device.out.view(),    on_device.q.view(),
@@ -201,19 +202,21 @@ void check_divisions(PackedBatch batch, npuDataType type, const Paging& paging) 
                                   on_device.table.view(),  on_device.starts.view(),
                                   on_device.lengths.view()};
   AttentionCall planned;
-  NPU_ASSERT_OK(check_paged(operands, batch.longest_query, on_device.options, &planned));
-  NPU_ASSERT_OK(plan_attention(machine, planned));
+  NPU_EXPECT_OK(check_paged(operands, batch.longest_query, on_device.options, &planned));
+  NPU_EXPECT_OK(plan_attention(machine, planned));
   const std::vector<double> expected = batch.packed_out();
-  for (const DecodeDivision& division : decode_divisions(machine, planned)) {
+  const std::vector<DecodeDivision> divisions = decode_divisions(machine, planned);
+  for (const DecodeDivision& division : divisions) {
     SCOPED_TRACE(::testing::Message()
                  << division.form.kv_heads << " heads, " << division.parts << " parts, "
                  << division.head_chunks << " chunks, shares " << division.form.shares);
     AttentionCall call = planned;
     divide(machine, division, call);
     on_device.out.set(std::vector<double>(expected.size(), 7));
-    NPU_ASSERT_OK(launch_paged(machine, call, operands, stream()));
+    NPU_EXPECT_OK(launch_paged(machine, call, operands, stream()));
     expect_close(on_device.out.get_all(), expected, attention_tolerance(type));
   }
+  return divisions.size();
 }
 
 PackedBatch mixed() {
@@ -477,9 +480,17 @@ TEST(PagedAttention, EveryDivisionOfManyRows) {
   batch.dim = batch.value_dim = 32;
   batch.options.scale = 0.2;
   batch.options.causal = true;
-  for (const Paging& paging : {Paging{}, Paging{.pairs = true}, Paging{.block_size = 15}}) {
-    check_divisions(batch, NPU_F32, paging);
+  const sim::Machine& machine = *sdk::machine_of(stream());
+  const bool divides = 33 * 4 <= 4 * machine.matrix.rows;
+  for (const Paging& paging :
+       {Paging{}, Paging{.pairs = true}, Paging{.head_major = true}, Paging{.block_size = 15}}) {
+    EXPECT_EQ(check_divisions(batch, NPU_F32, paging) > 1, divides);
   }
+  batch.sinks = {0, 1, -1, 2, 0, 3, -2, 1};
+  batch.options.window = 50;
+  batch.options.soft_cap = 4;
+  check_divisions(batch, NPU_F32, {});
+  check_divisions(batch, NPU_BF16, {.pairs = true});
 }
 
 TEST(PagedAttention, BadArguments) {
