@@ -64,6 +64,36 @@ int64_t line_capacity(const sim::Machine& machine, int64_t capacity) {
   return std::max(std::min(capacity, tile_elements(machine)) / 4, int64_t{1});
 }
 
+namespace {
+
+constexpr int64_t kLinesOfOwnTile = kTileAlignment;
+
+}  // namespace
+
+int LineRoom::load_buffers(const sim::Machine& machine) const {
+  return own() ? own_buffers : kernels::load_buffers(machine);
+}
+
+int64_t LineRoom::capacity(const sim::Machine& machine, int64_t bytes, int64_t line_bytes) const {
+  // What few lines need beside is little.
+  if (own()) return tile_capacity(machine, bytes, kUnlimited);
+  constexpr int64_t kElementsOfLine = 4;  // at least: line_capacity()
+  return tile_capacity(machine, bytes + line_bytes / kElementsOfLine, line_elements(machine));
+}
+
+int64_t LineRoom::lines(const sim::Machine& machine, int64_t capacity) const {
+  return own() ? kLinesOfOwnTile : line_capacity(machine, capacity);
+}
+
+int64_t LineRoom::most_lines() const { return own() ? kLinesOfOwnTile : kUnlimited; }
+
+LineRoom room_for_line(int64_t length, const std::function<int64_t(const LineRoom&)>& capacity_of) {
+  for (const LineRoom& room : {LineRoom{0}, LineRoom{2}, LineRoom{1}}) {
+    if (length <= capacity_of(room)) return room;
+  }
+  return {};
+}
+
 int64_t pass_lines(Arguments& args, const LineNest& nest, const LineForm& form,
                    const sim::Machine& machine, int64_t capacity, int64_t most_lines) {
   Iteration kept = nest.kept;

@@ -46,8 +46,23 @@ int64_t pass_lines(Arguments& args, const LineNest& nest, const LineForm& form,
 // How many lines a tile of `capacity` elements holds at most: the capacity of tiles with one
 // element a line.
 int64_t line_capacity(const sim::Machine& machine, int64_t capacity);
-// The same where a line takes much of the scratchpad: one needs little beside it.
-inline constexpr int64_t kLongLines = kTileAlignment;
+
+// What of the scratchpad a program's lines have. A line that no tile of the usual size holds may
+// take a tile of its own, so that it is read once: with fewer buffers, and few lines beside it.
+struct LineRoom {
+  int own_buffers = 0;  // of what is loaded, where a line has a tile of its own; else 0
+
+  bool own() const { return own_buffers > 0; }
+  int load_buffers(const sim::Machine& machine) const;
+  int store_buffers() const { return own() ? 1 : 2; }
+  // Elements of a tile where each takes `bytes`, and each line `line_bytes` beside them.
+  int64_t capacity(const sim::Machine& machine, int64_t bytes, int64_t line_bytes) const;
+  // Lines of a tile of that capacity, for tiles with one element a line and for pass_lines().
+  int64_t lines(const sim::Machine& machine, int64_t capacity) const;
+  int64_t most_lines() const;
+};
+// The first room with which `capacity_of` holds a whole line; the usual one if none does.
+LineRoom room_for_line(int64_t length, const std::function<int64_t(const LineRoom&)>& capacity_of);
 
 class LineWalk {
  public:

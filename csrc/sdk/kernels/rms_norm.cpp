@@ -19,15 +19,10 @@ struct Variant {
   bool has_offset = false;  // of the weight
   bool has_rstd = false;
   LineForm form = {};
-  // Where a line takes the scratchpad, so that it is read once: buffers of what is loaded. Else 0.
-  int fills = 0;
+  LineRoom room = {};
 
-  int load_buffers(const sim::Machine& machine) const {
-    return fills > 0 ? fills : kernels::load_buffers(machine);
-  }
-  int store_buffers() const { return fills > 0 ? 1 : 2; }
   int weight_buffers(const sim::Machine& machine) const {
-    return fills > 0 ? 1 : kernels::load_buffers(machine);
+    return room.own() ? 1 : load_buffers(machine);
   }
   DType compute() const { return x == DType::f64 || y == DType::f64 ? DType::f64 : DType::f32; }
   int64_t types() const {
@@ -38,15 +33,14 @@ struct Variant {
 
 int64_t capacity_of(const sim::Machine& machine, const Variant& v) {
   int64_t bytes =
-      v.store_buffers() * sim::size_of(v.y) + v.load_buffers(machine) * sim::size_of(v.x);
+      v.room.store_buffers() * sim::size_of(v.y) + v.room.load_buffers(machine) * sim::size_of(v.x);
   bytes += sim::size_of(v.compute());  // intermediate results
   if (v.has_weight) bytes += v.weight_buffers(machine) * sim::size_of(v.weight);
   if (v.has_offset) bytes += sim::size_of(v.compute());
-  if (v.adds) bytes += (v.load_buffers(machine) + v.store_buffers()) * sim::size_of(v.residual);
-  if (v.fills > 0) return tile_capacity(machine, bytes, kUnlimited);
-  constexpr int64_t kLineTiles = 5;  // tiles with one element a line, of a quarter's capacity
-  return tile_capacity(machine, bytes + kLineTiles * sim::size_of(v.compute()) / 4,
-                       line_elements(machine));
+  if (v.adds)
+    bytes += (v.room.load_buffers(machine) + v.room.store_buffers()) * sim::size_of(v.residual);
+  constexpr int64_t kLineTiles = 5;  // with one element a line
+  return v.room.capacity(machine, bytes, kLineTiles * sim::size_of(v.compute()));
 }
 
 sim::Program build_rms_norm(const sim::Machine& machine, const Variant& v) {
@@ -61,13 +55,13 @@ sim::Program build_rms_norm(const sim::Machine& machine, const Variant& v) {
   const Value columns = b.integer("columns");
 
   const int64_t capacity = capacity_of(machine, v);
-  const int64_t lines = v.fills > 0 ? kLongLines : line_capacity(machine, capacity);
+  const int64_t lines = v.room.lines(machine, capacity);
   const DType compute = v.compute();
-  const Tile x = b.tile("x", v.x, capacity, v.load_buffers(machine));
-  const Tile old = v.adds ? b.tile("old", v.residual, capacity, v.load_buffers(machine)) : x;
-  const Tile total = v.adds ? b.tile("total", v.residual, capacity, v.store_buffers()) : x;
+  const Tile x = b.tile("x", v.x, capacity, v.room.load_buffers(machine));
+  const Tile old = v.adds ? b.tile("old", v.residual, capacity, v.room.load_buffers(machine)) : x;
+  const Tile total = v.adds ? b.tile("total", v.residual, capacity, v.room.store_buffers()) : x;
   const Tile work = b.tile("work", compute, capacity);
-  const Tile y = b.tile("y", v.y, capacity, v.store_buffers());
+  const Tile y = b.tile("y", v.y, capacity, v.room.store_buffers());
   const Tile partial = b.tile("partial", compute, lines);
   const Tile sum = b.tile("sum", compute, lines);
   const Tile mean = b.tile("mean", compute, lines);
@@ -170,16 +164,12 @@ npuStatus run(const Tensor& y, const Tensor& residual, const Tensor& x, const Te
 
     const Tensor* const tensors[kTensors] = {&x, &y, &residual, &rstd_column};
     const LineNest nest = make_line_nest(tensors, 1);
-    int64_t capacity = capacity_of(*machine, v);
-    for (const int buffers : {2, 1}) {
-      if (nest.length <= capacity) break;
-      Variant filling = v;
-      filling.fills = buffers;
-      const int64_t larger = capacity_of(*machine, filling);
-      if (nest.length > larger) continue;
-      v = filling;
-      capacity = larger;
-    }
+    const auto capacity_in = [&](const LineRoom& room) {
+      v.room = room;
+      return capacity_of(*machine, v);
+    };
+    v.room = room_for_line(nest.length, capacity_in);
+    const int64_t capacity = capacity_of(*machine, v);
     v.form = choose_line_form(nest, capacity, tensors);
     v.form.rows = true;
     v.form.whole = nest.length <= capacity;
@@ -189,7 +179,7 @@ npuStatus run(const Tensor& y, const Tensor& residual, const Tensor& x, const Te
         stream,
         {name,
          {v.types(), v.form.code(),
-          v.has_weight | v.has_offset << 1 | v.has_rstd << 2 | v.fills << 3}},
+          v.has_weight | v.has_offset << 1 | v.has_rstd << 2 | v.room.own_buffers << 3}},
         [&](const sim::Machine& m) { return build_rms_norm(m, v); }, &kernel));
     Arguments args;
     args.pointer(y.data);
@@ -201,8 +191,7 @@ npuStatus run(const Tensor& y, const Tensor& residual, const Tensor& x, const Te
     args.real(weight_offset);
     args.integer(nest.length);
     Arguments lines;
-    const int64_t most_lines = v.fills > 0 ? kLongLines : kUnlimited;
-    const int64_t tiles = pass_lines(lines, nest, v.form, *machine, capacity, most_lines);
+    const int64_t tiles = pass_lines(lines, nest, v.form, *machine, capacity, v.room.most_lines());
     return launch(kernel, pass_tiles(args, lines, *machine, tiles), args, stream);
   });
 }

@@ -15,33 +15,27 @@ struct Types {
   DType out;
   std::array<DType, 2> in;
   int inputs;
-  bool fills = false;  // a line takes the scratchpad: fewer buffers, but it is read once
+  LineRoom room = {};
 
-  int load_buffers(const sim::Machine& machine) const {
-    return fills ? 2 : kernels::load_buffers(machine);
-  }
-  int store_buffers() const { return fills ? 1 : 2; }
   DType compute() const {
     const bool doubles = out == DType::f64 || in[0] == DType::f64 || in[1] == DType::f64;
     return doubles ? DType::f64 : DType::f32;
   }
   int64_t code() const {
     return static_cast<int64_t>(out) | static_cast<int64_t>(in[0]) << 8 |
-           static_cast<int64_t>(in[1]) << 16 | static_cast<int64_t>(fills) << 24;
+           static_cast<int64_t>(in[1]) << 16 | static_cast<int64_t>(room.own_buffers) << 24;
   }
 };
 
 // Inputs, two tiles of intermediate results, and the output.
 int64_t capacity_of(const sim::Machine& machine, const Types& types) {
   int64_t bytes =
-      types.store_buffers() * sim::size_of(types.out) + 2 * sim::size_of(types.compute());
+      types.room.store_buffers() * sim::size_of(types.out) + 2 * sim::size_of(types.compute());
   for (int i = 0; i < types.inputs; ++i) {
-    bytes += types.load_buffers(machine) * sim::size_of(types.in[i]);
+    bytes += types.room.load_buffers(machine) * sim::size_of(types.in[i]);
   }
-  if (types.fills) return tile_capacity(machine, bytes, kUnlimited);
-  constexpr int64_t kLineTiles = 4;  // tiles with one element a line, of a quarter's capacity
-  return tile_capacity(machine, bytes + kLineTiles * sim::size_of(types.compute()) / 4,
-                       line_elements(machine));
+  constexpr int64_t kLineTiles = 4;  // with one element a line
+  return types.room.capacity(machine, bytes, kLineTiles * sim::size_of(types.compute()));
 }
 
 // Three passes over a line: its maximum, the sum of exponentials, the result. Lines that fit into a
@@ -54,12 +48,12 @@ sim::Program build_softmax(const sim::Machine& machine, const Types& types, cons
   const LineWalk walk(b, form, 2);
   enum { kIn, kOut };
   const int64_t capacity = capacity_of(machine, types);
-  const int64_t lines = types.fills ? kLongLines : line_capacity(machine, capacity);
+  const int64_t lines = types.room.lines(machine, capacity);
   const DType compute = types.compute();
-  const Tile x = b.tile("x", types.in[0], capacity, types.load_buffers(machine));
+  const Tile x = b.tile("x", types.in[0], capacity, types.room.load_buffers(machine));
   const Tile shifted = b.tile("shifted", compute, capacity);
   const Tile power = b.tile("power", compute, capacity);
-  const Tile y = b.tile("y", types.out, capacity, types.store_buffers());
+  const Tile y = b.tile("y", types.out, capacity, types.room.store_buffers());
   const Tile partial = b.tile("partial", compute, lines);
   const Tile largest = b.tile("largest", compute, lines);
   const Tile sum = b.tile("sum", compute, lines);
@@ -100,13 +94,13 @@ sim::Program build_backward(const sim::Machine& machine, const Types& types, con
   const LineWalk walk(b, form, 3);
   enum { kGradOut, kOut, kGradIn };
   const int64_t capacity = capacity_of(machine, types);
-  const int64_t lines = types.fills ? kLongLines : line_capacity(machine, capacity);
+  const int64_t lines = types.room.lines(machine, capacity);
   const DType compute = types.compute();
-  const Tile grad = b.tile("grad", types.in[0], capacity, types.load_buffers(machine));
-  const Tile y = b.tile("y", types.in[1], capacity, types.load_buffers(machine));
+  const Tile grad = b.tile("grad", types.in[0], capacity, types.room.load_buffers(machine));
+  const Tile y = b.tile("y", types.in[1], capacity, types.room.load_buffers(machine));
   const Tile product = b.tile("product", compute, capacity);
   const Tile rest = b.tile("rest", compute, capacity);
-  const Tile result = b.tile("result", types.out, capacity, types.store_buffers());
+  const Tile result = b.tile("result", types.out, capacity, types.room.store_buffers());
   const Tile partial = b.tile("partial", compute, lines);
   const Tile sum = b.tile("sum", compute, lines);
 
@@ -173,10 +167,13 @@ npuStatus run(std::string_view name, Build build, std::span<const Tensor* const>
     int64_t capacity = capacity_of(*machine, types);
     LineForm form = choose_line_form(nest, capacity, used);
     if (form.rows && !form.whole) {
-      types.fills = true;
-      const int64_t larger = capacity_of(*machine, types);
-      form.whole = types.fills = nest.length <= larger;
-      if (form.whole) capacity = larger;
+      const auto capacity_in = [&](const LineRoom& room) {
+        types.room = room;
+        return capacity_of(*machine, types);
+      };
+      types.room = room_for_line(nest.length, capacity_in);
+      capacity = capacity_of(*machine, types);
+      form.whole = types.room.own();
     }
 
     npuKernel kernel = nullptr;
@@ -186,8 +183,7 @@ npuStatus run(std::string_view name, Build build, std::span<const Tensor* const>
     Arguments args;
     args.pointer(out.data);
     for (const Tensor* input : inputs) args.pointer(input->data);
-    const int64_t most_lines = types.fills ? kLongLines : kUnlimited;
-    const int64_t grid = pass_lines(args, nest, form, *machine, capacity, most_lines);
+    const int64_t grid = pass_lines(args, nest, form, *machine, capacity, types.room.most_lines());
     return launch(kernel, grid, args, stream);
   });
 }
