@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <span>
-#include <tuple>
 
 #include "sim/timing/durations.h"
 
@@ -29,7 +27,8 @@ int64_t keys_of_many_rows(const sim::Machine& machine) {
 // wide one. Keys are columns of one product and rows of the next: where the array's sides are not
 // multiples of each other, it takes more of them to fill both.
 std::vector<int64_t> candidate_keys(const sim::Machine& machine) {
-  const auto& [rows, cols] = std::tie(machine.matrix.rows, machine.matrix.cols);
+  const int64_t rows = machine.matrix.rows;
+  const int64_t cols = machine.matrix.cols;
   const bool even = rows % cols == 0 || cols % rows == 0;
   const int64_t most = even ? keys_of_many_rows(machine) : 2 * kEnoughKeys;
   std::vector<int64_t> candidates;
@@ -278,24 +277,24 @@ std::vector<RankedBlocks> rank_blocks(const sim::Machine& machine, const Attenti
   const int64_t usual = keys_of_many_rows(machine);
   const BlockCosts costs(machine, work);
   std::vector<RankedBlocks> ranked;
-  const auto rank = [&](std::span<const int64_t> all_keys, AttentionForm tried) {
-    for (tried.rows = kFewestRows; tried.rows <= kMostArrays * machine.matrix.rows;
-         tried.rows *= 2) {
-      for (tried.blocks = 1; tried.blocks <= 2; ++tried.blocks) {
-        const bool is_smallest = tried.rows == kFewestRows && tried.blocks == 1;
-        if (tried.rows * tried.blocks >= 2 * needed && !is_smallest) continue;
-        for (const int64_t keys : all_keys) {
-          tried.keys = keys;
-          if (!fits(machine, tried)) continue;
-          const double cost = costs.of(tried) * (keys < usual ? kShort : 1);
-          ranked.push_back({tried, cost, costs.instructions(tried)});
-        }
-      }
-    }
-  };
   const std::vector<int64_t> all_keys = candidate_keys(machine);
   AttentionForm tried = form;
-  for (tried.buffers = form.buffers; tried.buffers > 0; --tried.buffers) rank(all_keys, tried);
+  const auto rank = [&] {
+    const bool is_smallest = tried.rows == kFewestRows && tried.blocks == 1;
+    if (tried.rows * tried.blocks >= 2 * needed && !is_smallest) return;
+    for (const int64_t keys : all_keys) {
+      tried.keys = keys;
+      if (!fits(machine, tried)) continue;
+      const double cost = costs.of(tried) * (keys < usual ? kShort : 1);
+      ranked.push_back({tried, cost, costs.instructions(tried)});
+    }
+  };
+  const int64_t most_rows = kMostArrays * machine.matrix.rows;
+  for (tried.buffers = form.buffers; tried.buffers > 0; --tried.buffers) {
+    for (tried.rows = kFewestRows; tried.rows <= most_rows; tried.rows *= 2) {
+      for (tried.blocks = 1; tried.blocks <= 2; ++tried.blocks) rank();
+    }
+  }
   // Of equals those with more rows.
   std::ranges::reverse(ranked);
   std::ranges::stable_sort(ranked, {}, &RankedBlocks::cycles);
